@@ -7,7 +7,7 @@ BIN := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help run test soak versions lint check format metrics bench fuzz dist lock clean
+.PHONY: help run test soak versions lint check format metrics bench fuzz dist docs lock clean
 
 # In Python, because Windows has neither grep nor awk.
 help: ## print this list
@@ -52,6 +52,9 @@ fuzz: $(VENV)/fuzz.stamp ## search for inputs that a parser cannot bear (Linux);
 dist: $(VENV)/dist.stamp ## build the packages for PyPI in dist/, check them, and list what they depend on (SBOM)
 	$(BIN)/python -m release
 
+docs: $(VENV)/docs.stamp ## build the documentation site in site/, and check its links
+	$(BIN)/python -m release.site
+
 # The environment is installed again when its lock file or pyproject.toml is newer than its stamp.
 $(VENV)/run.stamp: requirements/run.lock pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -66,18 +69,19 @@ $(VENV)/dev.stamp: requirements/dev.lock pyproject.toml
 	$(PIP) install --no-deps --no-build-isolation -e .
 	@$(BIN)/python -c "import pathlib; [pathlib.Path('$(VENV)', name).touch() for name in ('run.stamp', 'dev.stamp')]"
 
-$(VENV)/fuzz.stamp $(VENV)/dist.stamp: $(VENV)/%.stamp: requirements/%.lock $(VENV)/dev.stamp
+$(VENV)/fuzz.stamp $(VENV)/dist.stamp $(VENV)/docs.stamp: $(VENV)/%.stamp: requirements/%.lock $(VENV)/dev.stamp
 	$(PIP) install --require-hashes -r $<
 	@$(BIN)/python -c "import pathlib; pathlib.Path('$@').touch()"
 
 # The lock files are valid for all supported Python versions and systems, and name no package index or registry. Locked
-# versions stay as long as they fit: for later ones, delete the file first. What only releases and fuzzing need is in
+# versions stay as long as they fit: for later ones, delete the file first. What only releases, fuzzing and the site need is in
 # files of its own, in the versions of dev.lock.
 lock: ## write the lock files of Python and npm packages again (needs uv and npm)
 	uv pip compile $(LOCK) pyproject.toml requirements.txt --extra node --group build -o requirements/run.lock
 	uv pip compile $(LOCK) pyproject.toml requirements.txt --extra node --group dev -o requirements/dev.lock
 	uv pip compile $(LOCK) --group dist --constraints requirements/dev.lock -o requirements/dist.lock
 	uv pip compile $(LOCK) --group fuzz --constraints requirements/dev.lock -o requirements/fuzz.lock
+	uv pip compile $(LOCK) --group docs --constraints requirements/dev.lock -o requirements/docs.lock
 	npm --prefix emulator/storage/azurite/npm install --package-lock-only --prefer-dedupe --ignore-scripts --omit-lockfile-registry-resolved --no-audit --no-fund
 
 LOCK := --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"

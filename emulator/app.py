@@ -243,7 +243,7 @@ async def open_app(
         host = Host(parts, clock=clock, new_id=new_id)
 
         def dashboard_parts() -> DashboardParts:
-            from emulator.dashboard.parts import DashboardParts  # Loaded only if somebody opens the dashboard.
+            from emulator.dashboard.parts import DashboardParts  # Loaded when the dashboard is opened.
 
             return DashboardParts(
                 configuration=configuration,

@@ -14,7 +14,7 @@ def loading_modules() -> Iterator[None]:
     Modules create many objects, nearly all of which stay until the process ends. Searching them for garbage again and
     again takes a tenth of the start. For processes of azemu, before they load user code.
     """
-    # Where the collector is off already, somebody else switches it on: a caller, or the user.
+    # Where the collector is off already, a caller or the user switches it on.
     was_enabled = gc.isenabled()
     gc.disable()
     try:

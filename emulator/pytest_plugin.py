@@ -189,7 +189,7 @@ def _hold(item: pytest.Item, url: str) -> None:
     try:
         sys.stdout.write(f"\n{item.nodeid} has failed. Its app is open: {url}\nPress Enter to continue. ")
         sys.stdout.flush()
-        # Without a terminal, as with pytest-xdist, nobody could press a key.
+        # Without a terminal, as with pytest-xdist, no one could press a key.
         if sys.stdin.readline() == "":
             sys.stdout.write("There is no input, so the app is closed.\n")
     finally:

@@ -62,6 +62,8 @@ from emulator.extensions.timers.local_time import local_zone
 from emulator.extensions.timers.schedule import InvalidSchedule, occurrences, parse_schedule
 from emulator.extensions.timers.status import InvalidStatus
 from emulator.extensions.timers.status import decode as decode_status
+from emulator.histories.document import UnreadableHistory
+from emulator.histories.reading import read_histories
 from emulator.host.event_grid_requests import InvalidEvents, events_in, validation_response
 from emulator.host.expressions import BindingData, ExpressionError, parse_template
 from emulator.host.http.callers import CallerRules
@@ -83,7 +85,6 @@ from emulator.storage.filters import Compare
 from emulator.storage.port import InvalidRequest, Row
 from emulator.storage.rest.response_parser import ResponseParser
 from emulator.storage.transfer.export_file import TransferFileError, read_header, read_records
-from emulator.testing.histories import UnreadableHistory, read_histories
 from emulator.worker.cookie_dates import http_date
 from emulator.worker.function_json import FunctionConfigurationError, read_function
 from emulator.worker.http_values import response_data

@@ -35,6 +35,7 @@ collect_ignore = ["apps"]
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Declare the option for pictures of the dashboard; see tests/browser/conftest.py."""
     parser.addoption("--screenshots", metavar="FOLDER", help="write pictures of the pages of the dashboard to FOLDER")
+    parser.addoption("--doc-pictures", metavar="FOLDER", help="write the pictures of the documentation to FOLDER")
 
 
 @pytest.hookimpl(wrapper=True)

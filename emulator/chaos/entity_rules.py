@@ -10,13 +10,7 @@ from typing import Any
 from emulator.chaos.hub_snapshot import HubSnapshot, StoredInstance
 from emulator.chaos.violations import Rule, Violation
 from emulator.dotnet.json_values import json_object, json_string
-from emulator.durable.core.entities.messages import (
-    NO_TIMESTAMP,
-    OPERATION,
-    Request,
-    Timestamp,
-    read_timestamp,
-)
+from emulator.durable.core.entities.messages import NO_TIMESTAMP, Request, Timestamp, read_timestamp, request_in
 from emulator.durable.core.entities.scheduler import SchedulerState
 from emulator.durable.core.events import EventSent
 from emulator.durable.core.identity import EntityId, RuntimeStatus, is_entity
@@ -41,6 +35,7 @@ def entity_violations(
     except ValueError as error:
         yield Violation(instance.instance_id, Rule.READABLE, f"its scheduler state cannot be read: {error}")
         return
+    # A repeated message must be recognised, so no operation is in the queue twice.
     queued = Counter(request.id for request in state.queue)
     for request_id, count in queued.items():
         if count > 1:
@@ -67,6 +62,7 @@ def _order_problems(
         if sender.buffered:
             yield f"{sender.buffered} operations of {name} wait for an earlier one that has never arrived"
     for name, execution_id, sent in _sent_to(hub, entity_id):
+        # A sender that the entity does not know has never reached it.
         received = senders.get(name.lower(), _Sender(NO_TIMESTAMP, execution_id, 0))
         # Older operations than the horizon are not remembered, and of an older execution of the sender none is.
         if sent <= horizon or received.execution_id != execution_id:
@@ -133,6 +129,7 @@ def _sent_to(hub: HubSnapshot, entity_id: str) -> Iterator[tuple[str, str | None
                 yield sender.instance_id, None, last
         # The last episode of a terminated orchestration may have sent messages and not have been stored.
         elif status_of(sender) is not RuntimeStatus.TERMINATED:
+            # Delayed signals are not sorted by their labels.
             times = [request.timestamp for request in operations_sent(sender, entity_id) if request.due is None]
             if times:
                 yield sender.instance_id, sender.execution_id, max(times)
@@ -143,6 +140,7 @@ def _last_sent_by_entity(sender: StoredInstance, entity_id: str) -> Timestamp:
         sorter = SchedulerState.parse(sender.started.input if sender.started else None).sorter
         sent = json_object(sorter.get("LastSentToInstance"))
         return read_timestamp(sent.get(entity_id))
+    # Reported by the rules about the sender itself.
     except ValueError:
         return NO_TIMESTAMP
 
@@ -151,12 +149,8 @@ def operations_sent(sender: StoredInstance, entity_id: str | None = None) -> Ite
     """Yield the requests in the history of an orchestration, to one entity or to all."""
     for stored in sender.events:
         event = stored.event
-        if not isinstance(event, EventSent) or not (event.name or "").startswith(OPERATION):
+        if not isinstance(event, EventSent) or entity_id not in (None, event.instance_id):
             continue
-        if entity_id is not None and event.instance_id != entity_id:
-            continue
-        try:
-            yield Request.parse(event.input or "")
-        except ValueError:
-            # An event of another kind with this name.
-            continue
+        request = request_in(event)
+        if request is not None:
+            yield request

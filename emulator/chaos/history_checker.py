@@ -104,6 +104,7 @@ def _row_numbers(instance: StoredInstance, *, settled: bool) -> Iterator[Violati
             detail = f"row {row_key} stands where row {history_row_key(number)} is expected"
             yield Violation(instance.instance_id, Rule.ROW_NUMBERS, detail, [row_key])
             return
+    # The sentinel is written in one transaction with the first events.
     if bool(instance.row_keys) != (instance.sentinel is not None):
         detail = "it has a sentinel and no events" if instance.sentinel else "it has events and no sentinel"
         yield Violation(instance.instance_id, Rule.ROW_NUMBERS, detail, instance.row_keys[-1:])
@@ -121,6 +122,7 @@ def _beginning_and_end(instance: StoredInstance) -> Iterator[Violation]:
     if not instance.events:
         return
     starts = _rows_of(instance, ExecutionStarted)
+    # A second start message replaces the execution or is dropped; it is never added to the history.
     if len(starts) != 1:
         yield Violation(instance.instance_id, Rule.ONE_START, f"it has {len(starts)} starts", starts)
     ends = _rows_of(instance, ExecutionCompleted)
@@ -224,6 +226,7 @@ def _differing_columns(
     # The row of an entity has the input of its first generation.
     if not is_entity(instance.instance_id) and instance.input != started.input:
         yield f"its Input is {_shortened(instance.input)}, by its history {_shortened(started.input)}"
+    # A second end breaks another rule.
     for end in [stored.event for stored in instance.events if isinstance(stored.event, ExecutionCompleted)][:1]:
         failure = end.failure
         output = f"{failure.error_type}: {failure.error_message}" if failure else end.result
@@ -248,6 +251,7 @@ def _parent(hub: HubSnapshot, child: StoredInstance, *, settled: bool) -> Iterat
     # A parent that was purged, or has continued as new, says nothing about this child.
     if parent is None or parent.execution_id != started.parent.instance.execution_id or parent.unreadable:
         return
+    # The child knows the number of the action that started it, and so does the result that it sends.
     action_id = started.parent.task_schedule_id
     created = [stored.event for stored in parent.events if stored.event.event_id == action_id]
     matching = [event for event in created if isinstance(event, SubOrchestrationInstanceCreated)]
@@ -286,6 +290,7 @@ def _orphans(hub: HubSnapshot) -> Iterator[Violation]:
         if message.target is None or message.event is None:
             continue
         instance = hub.instances.get(message.target.instance_id)
+        # The start message is sent before the row is written, and a killed client leaves it without a row.
         if instance is None and isinstance(message.event, ExecutionStarted):
             continue
         if instance is None:
@@ -317,6 +322,7 @@ def _lost(hub: HubSnapshot) -> Iterator[Violation]:
         elif status_of(instance) is RuntimeStatus.RUNNING:
             for stored in _unanswered(instance):
                 event = stored.event
+                # Each message of this queue may be the one of the activity.
                 if isinstance(event, TaskScheduled) and hub.counts.get(hub.names.work_item_queue, 0):
                     continue
                 if isinstance(event, TimerCreated) and event.fire_at > hub.taken_at + -_TIMER_TOLERANCE:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from emulator.clock import Clock
 from emulator.durable.azurestorage.large import LargePayloads, blob_name_of
 from emulator.durable.azurestorage.messaging import wire
+from emulator.durable.azurestorage.messaging.queues import read_message
 from emulator.durable.azurestorage.messaging.wire import UnreadableMessage
 from emulator.durable.azurestorage.names import SENTINEL, HubNames, unescape_key
 from emulator.durable.azurestorage.tracking.large_columns import inline
@@ -22,10 +23,7 @@ from emulator.errors import EmulatorError
 from emulator.ids import new_id
 from emulator.instant import Instant
 from emulator.storage.paging import query_rows
-from emulator.storage.port import NotFound, Row, StorageAccount, StorageError, Table
-
-# The largest number of messages that the service shows at once.
-_MAX_PEEK = 32
+from emulator.storage.port import MAX_MESSAGES, NotFound, QueueMessage, Row, StorageAccount, StorageError, Table
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +100,7 @@ async def read_hub(
     Of each queue, at most 32 visible messages are read. Missing tables and queues count as empty. Raises
     StorageUnreachable.
     """
+    # As many as there are: the hub may have been created with another number than host.json has now.
     queues = [name async for name in account.queues(f"{hub.lower()}-control-")]
     names = HubNames(hub=hub, partition_count=max(len(queues), 1), tracking_prefix=prefix if tracking else None)
     tables = tracking or account
@@ -115,10 +114,10 @@ async def read_hub(
     for name in (*queues, names.work_item_queue):
         try:
             counts[name] = await account.queue(name).count()
-            peeked = await account.queue(name).peek(limit=_MAX_PEEK)
+            peeked = await account.queue(name).peek(limit=MAX_MESSAGES)
         except NotFound:
             continue
-        messages += [await reader.message(name, message.id, message.body) for message in peeked]
+        messages += [await reader.message(name, message) for message in peeked]
     instances = [await reader.instance(key, parts) for key, parts in reader.instances.items()]
     return HubSnapshot(
         names,
@@ -195,16 +194,12 @@ class _Reader:
             return None
         return message.event.input if message and isinstance(message.event, ExecutionStarted) else None
 
-    async def message(self, queue: str, id: str, body: str) -> StoredMessage:
+    async def message(self, queue: str, message: QueueMessage) -> StoredMessage:
         try:
-            data = wire.decode(body)
-            if data.blob_name:
-                data = wire.decode(await self._large.load(data.blob_name))
+            _, task = await read_message(message, self._large)
         except (UnreadableMessage, StorageError) as error:
-            return StoredMessage(queue, id, problem=str(error))
-        if data.message is None:
-            return StoredMessage(queue, id, problem="it has neither a TaskMessage nor a CompressedBlobName")
-        return StoredMessage(queue, id, data.message.target, data.message.event)
+            return StoredMessage(queue, message.id, problem=str(error))
+        return StoredMessage(queue, message.id, task.target, task.event)
 
 
 async def _rows(table: Table) -> AsyncIterator[Row]:

@@ -91,7 +91,7 @@ class FaultPlan:
 
     `budget`: how many faults happen at most, so that every program comes to its end; `crashes`: how many of them are
     crashes at most. `run`: number of the host process; a later one has other faults at the same calls, so that a host
-    that crashes while it repeats its work does not crash at the same place for ever.
+    that crashes while it repeats its work does not crash at the same place again and again.
     `active`: whether faults happen; calls are counted only then. `happened`: the faults so far, in order. `note`: is
     called with each.
     """

@@ -100,7 +100,7 @@ def lost_coroutines(declared: Declared, clients: Collection[str]) -> Iterator[Fi
 
 
 def may_be_awaited(name: str, declared: Declared) -> bool:
-    """Whether a variable that holds a coroutine is awaited, or put where somebody else may await it."""
+    """Whether a variable that holds a coroutine is awaited, or put where other code may await it."""
     # Functions inside may await it, too.
     for node in ast.walk(declared.node):
         parts: list[ast.AST | None] = []

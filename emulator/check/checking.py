@@ -89,6 +89,7 @@ async def check_app(options: CheckOptions, environ: Mapping[str, str], today: da
     declared = declared_functions(sources)
     findings += sources.broken
     findings += _source_findings(declared, sources, loaded)
+    # The app runs here with the Python of this process, which is probably the one chosen for Azure.
     findings += python_findings(sys.version_info[:2], today)
     findings += requirement_findings(sources)
     findings += deployment_findings(sources)

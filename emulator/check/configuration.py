@@ -127,6 +127,7 @@ def bundle_findings(root: Path, binding_types: Collection[str]) -> Iterator[Find
     match = re.match(r"\s*[\[(]?\s*(\d+)(.*)", version) if isinstance(version, str) else None
     if match is None:
         return
+    # A range includes each major version below its upper end.
     upper = re.search(r",\s*(\d+)", match.group(2))
     highest = int(upper.group(1)) - 1 if upper else int(match.group(1))
     if max(int(match.group(1)), highest) < OLDEST_SUPPORTED_BUNDLE:

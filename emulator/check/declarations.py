@@ -10,7 +10,7 @@ from typing import Final
 
 from emulator.check.findings import Finding
 from emulator.check.functions import Declared, Kind
-from emulator.check.resolving import Scope, constant_text, dotted_name
+from emulator.check.resolving import constant_text, dotted_name
 from emulator.check.sources import AppSources, SourceFile
 from emulator.check.syntax import is_generator, own_nodes, parameters_of
 
@@ -100,7 +100,8 @@ def declaration_findings(declared: Declared, declared_nodes: Mapping[int, Declar
     # The wrapper that the SDK puts around such a function is a coroutine function, which awaits the result.
     if (
         declared.clients
-        and not returns_awaitable(declared.scope)
+        # What it gets from an async function of the app can be awaited, too.
+        and not any(isinstance(each, ast.AsyncFunctionDef) for each in declared.scope.returned_functions())
         and declared.kind in ("activity", "other")
         and isinstance(node, ast.FunctionDef)
         and not declared.outside
@@ -120,13 +121,6 @@ def declaration_findings(declared: Declared, declared_nodes: Mapping[int, Declar
                 f"@{shown} is above decorators of the app, which have registered the function '{name}' without it. "
                 "Put it directly above def.",
             )
-
-
-def returns_awaitable(scope: Scope) -> bool:
-    """Whether a function returns what it gets from an async function of the app, so that it can be awaited itself."""
-    values = [node.value for node in own_nodes(scope.function) if isinstance(node, ast.Return)]
-    called = [scope.app_function(value.func) for value in values if isinstance(value, ast.Call)]
-    return any(found is not None and isinstance(found[1], ast.AsyncFunctionDef) for found in called)
 
 
 def direct_call_findings(orchestrator: Declared, declared_nodes: Mapping[int, Declared]) -> Iterator[Finding]:

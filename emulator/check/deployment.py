@@ -63,7 +63,8 @@ def deployed_files(root: Path, ignored: IgnoreFile) -> Iterator[Path]:
                 if entry.is_dir():
                     # Virtual environments may have any name.
                     waiting += [] if (entry / "pyvenv.cfg").is_file() else [entry]
-                elif entry.suffix in _TEXT_FILES or entry.name.startswith(".env"):
+                # Only regular files: reading a named pipe would wait for ever.
+                elif entry.is_file() and (entry.suffix in _TEXT_FILES or entry.name.startswith(".env")):
                     count += 1
                     yield entry
         if count > _MAX_FILES:

@@ -13,13 +13,14 @@ from emulator.check.decorators import DURABLE_DECORATORS, Decorator, app_names, 
 from emulator.check.resolving import Scope, constant_text, dotted_name
 from emulator.check.sources import AppSources, SourceFile
 from emulator.check.syntax import Function, own_nodes
+from emulator.extensions.durable.functions import TRIGGERS, name_of
 from emulator.worker.function_json import (
     FunctionConfigurationError,
     FunctionDeclaration,
     function_folders,
     read_function,
 )
-from emulator.worker.port import Binding, member_of
+from emulator.worker.port import Binding
 
 Kind = Literal["orchestrator", "activity", "entity", "other"]
 
@@ -167,9 +168,8 @@ def created_function(scope: Scope) -> Scope | None:
 
 def called_name(trigger: Binding | None, function_name: str) -> str:
     """Return the name by which a durable function is called: that of its trigger, else that of the function."""
-    members = () if trigger is None else ("orchestration", "activity", "entityName")
-    names = (member_of(trigger.properties, member) for member in members if trigger is not None)
-    return next((name for name in names if isinstance(name, str) and name), function_name)
+    kind = None if trigger is None else TRIGGERS.get(trigger.type.lower())
+    return function_name if trigger is None or kind is None else name_of(kind, function_name, trigger)
 
 
 def functions_of_folders(sources: AppSources) -> Iterator[Declared]:

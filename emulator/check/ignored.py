@@ -37,6 +37,7 @@ class IgnoreFile:
 
     def _matches(self, path: str, *, is_folder: bool) -> bool:
         excluded = False
+        # The last pattern that matches decides.
         for expression, negated, only_folders in self._patterns:
             if (is_folder or not only_folders) and expression.fullmatch(path):
                 excluded = not negated

@@ -44,6 +44,7 @@ def load_findings(
         lines = [] if each is None else [node.lineno for node in (*each.node.decorator_list, each.node)]
         if each is not None and any((each.source.file, number) in explained for number in lines):
             continue
+        # From the host (its bindings) and from the worker (its Python code).
         messages = [problem.message for problem in loaded.catalog.problems if problem.function == function.name]
         messages += [function.load_error] if function.load_error else []
         for message in messages:

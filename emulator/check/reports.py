@@ -73,6 +73,7 @@ def json_report(report: Report) -> dict[str, Any]:
 def sarif_report(report: Report) -> dict[str, Any]:
     """Return the report as a SARIF 2.1.0 log. Paths are relative to the repository, as code scanning needs them."""
     base = next((folder for folder in (report.root, *report.root.parents) if (folder / ".git").exists()), report.root)
+    # SARIF refers to rules by their position in the list.
     codes = list(RULES)
     return {
         "$schema": _SARIF_SCHEMA,

@@ -38,6 +38,7 @@ def needs_durable_2(sources: AppSources) -> bool:
     try:
         lines = (sources.root / FILE_NAME).read_text("utf-8-sig", errors="replace").split("\n")
     except OSError:
+        # Another rule reports the missing file.
         lines = []
     if any(_DURABLE_2.match(each.text) for each in read_requirements(lines)):
         return True

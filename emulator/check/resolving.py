@@ -60,6 +60,12 @@ class Scope:
             definition = next((each for each in definition.body if getattr(each, "name", "") == "__init__"), definition)
         return (source, definition) if isinstance(definition, (ast.FunctionDef, ast.AsyncFunctionDef)) else None
 
+    def returned_functions(self) -> list[Function]:
+        """Return the functions of the app whose results this function returns."""
+        values = [node.value for node in own_nodes(self.function) if isinstance(node, ast.Return)]
+        called = [self.app_function(value.func) for value in values if isinstance(value, ast.Call)]
+        return [found[1] for found in called if found is not None]
+
     def _inner(self, name: str) -> Function | None:
         scope: Scope | None = self
         while scope is not None:

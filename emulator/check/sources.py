@@ -144,6 +144,7 @@ def read_sources(root: Path, scripts: Iterable[Path], loaded: Iterable[Path] = (
             with catch_warnings():
                 simplefilter("ignore")
                 tree = ast.parse(content)
+            # Columns are counted in characters, so the text is needed beside the tree.
             encoding, _ = detect_encoding(BytesIO(content).readline)
             lines = content.decode(encoding, errors="replace").replace("\r\n", "\n").replace("\r", "\n").split("\n")
         except SyntaxError as error:

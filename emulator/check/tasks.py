@@ -46,7 +46,8 @@ def task_findings(orchestrator: Declared) -> Iterator[Finding]:
         yield from _of_function(orchestrator.scope, way, seen=set())
         return
     used = {method_call(node, contexts, TASK_METHODS) for node in own_nodes(function)} - {None}
-    if used and not _returns_generator(orchestrator.scope):
+    # The SDK runs a generator all the same if the function returns that of a helper.
+    if used and not any(map(is_generator, orchestrator.scope.returned_functions())):
         yield source.finding(
             "AZ303",
             function,
@@ -66,13 +67,6 @@ class _Way:
     is_orchestrator: bool
     yields_tasks: bool
     depth: int = 0
-
-
-def _returns_generator(scope: Scope) -> bool:
-    """Whether a function without a `yield` of its own returns a generator, which the SDK runs all the same."""
-    calls = [node.value for node in own_nodes(scope.function) if isinstance(node, ast.Return)]
-    called = [scope.app_function(call.func) for call in calls if isinstance(call, ast.Call)]
-    return any(found is not None and is_generator(found[1]) for found in called)
 
 
 def _of_function(scope: Scope, way: _Way, seen: set[int]) -> Iterator[Finding]:

@@ -53,6 +53,7 @@ def parse(words: Sequence[str]) -> CommandLine | int:
     if rest[0] in ("--version", "-v", "-V", "version"):
         sys.stdout.write(f"azemu {__version__}\n")
         return exit_codes.OK
+    # `azemu help start` is `azemu start --help`.
     if rest[0] == "help":
         rest = [*rest[1:], "--help"]
     if rest[0].startswith("-"):
@@ -61,6 +62,7 @@ def parse(words: Sequence[str]) -> CommandLine | int:
         suggestion = f"azemu {near[0]}" if near else f"azemu start {shlex.join(rest)}"
         sys.stderr.write(f"azemu: expected a command, not '{rest[0]}'. Did you mean '{suggestion}'?\n")
         return exit_codes.USAGE
+    # By the words alone: only the chosen command is imported.
     command = find_command(rest)
     if command is not None:
         try:
@@ -72,6 +74,7 @@ def parse(words: Sequence[str]) -> CommandLine | int:
 
 
 def _overview_of_commands() -> str:
+    # A group is one line here. `azemu GROUP` lists its commands.
     summaries = {command.words[0]: GROUPS.get(command.words[0], command.summary) for command in COMMANDS}
     shown = {command.words[0] for command in COMMANDS if not command.is_alias}
     lines = {f"{word} …" if word in GROUPS else word: summaries[word] for word in summaries if word in shown}

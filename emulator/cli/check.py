@@ -6,14 +6,14 @@ import asyncio
 import os
 import sys
 import threading
-from pathlib import Path
 
 from emulator import bound_json as json
 from emulator import exit_codes
-from emulator.check.checking import CheckOptions, Report, check_app
+from emulator.check.checking import CheckOptions, check_app
 from emulator.check.findings import RULES, Level
 from emulator.check.reports import json_report, rule_lines, sarif_report, text_report
 from emulator.cli.check_arguments import Check
+from emulator.cli.printing import json_text
 from emulator.clock import SystemClock
 from emulator.config.settings import find_project_root
 from emulator.errors import ConfigurationError
@@ -37,25 +37,21 @@ def run_check(command: Check) -> int:
     today = SystemClock().now().date()
     report = asyncio.run(check_app(CheckOptions(app=root, load=command.load), os.environ, today))
     if command.json:
-        sys.stdout.write(json.dumps(json_report(report), indent=2, ensure_ascii=False) + "\n")
+        sys.stdout.write(json_text(json_report(report), indent=2) + "\n")
     else:
         sys.stdout.write(text_report(report, colour=use_colour(sys.stdout, os.environ)))
     if command.sarif is not None:
-        _write(command.sarif, json.dumps(sarif_report(report), indent=2, ensure_ascii=False) + "\n")
-    code = _exit_code(report, strict=command.strict)
+        text = json.dumps(sarif_report(report), indent=2, ensure_ascii=False) + "\n"
+        try:
+            command.sarif.write_text(text, encoding="utf-8")
+        except OSError as error:
+            raise ConfigurationError(
+                f"--sarif {command.sarif}: the file cannot be written: {error.strerror}."
+            ) from error
+    failed = report.count(Level.ERROR) or (command.strict and report.count(Level.WARNING))
+    code = exit_codes.FAILED if failed else exit_codes.OK
+    # Python would wait at its end for threads that the app has started when it was imported.
     if any(not thread.daemon for thread in set(threading.enumerate()) - threads):
         sys.stdout.flush()
         exit_after(_THREADS_END_SECONDS, code)
     return code
-
-
-def _exit_code(report: Report, *, strict: bool) -> int:
-    failed = report.count(Level.ERROR) or (strict and report.count(Level.WARNING))
-    return exit_codes.FAILED if failed else exit_codes.OK
-
-
-def _write(path: Path, text: str) -> None:
-    try:
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise ConfigurationError(f"--sarif {path}: the file cannot be written: {error.strerror}.") from error

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,14 +41,12 @@ class Check:
 def parse_check(words: Sequence[str]) -> Check:
     """Parse the arguments after `azemu check`. Ends the process (SystemExit) after --help and for wrong arguments."""
     parser = Parser(
-        prog="azemu check",
+        "azemu check",
         description="Find out whether the app will run on Azure: wrong orchestrators, names, settings and packages.",
         epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
     )
     add = parser.add_argument
-    add("--app", type=Path, default=Path(), metavar="DIR", help="folder of the app (default: the current folder)")
+    parser.add_app_option()
     add("--no-import", dest="load", action="store_false", help="read the app's files only, without importing them")
     add("--strict", action="store_true", help="exit code 1 also for warnings")
     add("--json", action="store_true", help="print the report as JSON")

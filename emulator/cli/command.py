@@ -5,6 +5,7 @@ Modules that are needed by one command only are imported inside functions, so th
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import signal
@@ -20,6 +21,8 @@ from emulator.errors import EmulatorError
 
 # Whose command line and console azemu follows.
 _CORE_TOOLS_VERSION: Final = "4.13.0"
+# EDQUOT does not exist on Windows.
+_FULL: Final = (errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -50,13 +53,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
         red, plain = ("\x1b[91m", "\x1b[0m") if use_colour(sys.stderr, os.environ) else ("", "")
         sys.stderr.write(f"{red}{error}{plain}\n")
         return exit_codes.FAILED
-    except BrokenPipeError:
-        # The program that reads the output has ended, as in `azemu durable list | head -1`.
-        with suppress(OSError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except (OSError, UnicodeEncodeError) as error:
+        message = _message_for(error, arguments)
+        if message is None:
+            raise
+        sys.stderr.write(message)
+        if isinstance(error, OSError):
+            # At the end of the process, Python would try to write the rest of the output, and print the error.
+            with suppress(OSError):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return exit_codes.FAILED
     except KeyboardInterrupt:
         # Only where no signal handler is installed yet, or in a command that cleans up.
         return exit_codes.INTERRUPTED
     else:
         return code
+
+
+def _message_for(error: OSError | UnicodeEncodeError, arguments: Sequence[str]) -> str | None:
+    """Return what to print for an error of the output or the command line; None for all others."""
+    if isinstance(error, BrokenPipeError):
+        return ""  # The program that reads the output has ended, as in `azemu durable list | head -1`.
+    if isinstance(error, OSError):
+        full = f"A file or the output cannot be written: {error.strerror}.\n"
+        return full if error.errno in _FULL else None
+    # Bytes of the command line that are not UTF-8 become such characters. Folders may have them, ids and names not.
+    broken = next((text for text in arguments if any("\udc80" <= letter <= "\udcff" for letter in text)), None)
+    return None if broken is None else f"The argument {broken!a} is not text in UTF-8.\n"

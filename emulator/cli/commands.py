@@ -183,6 +183,36 @@ COMMANDS: Final = (
         parse="durable_arguments:parse_delete_hub",
         run="durable_hub:run_delete_hub",
     ),
+    Command(
+        words=("history", "export"),
+        summary="save the history of an instance to a file",
+        parse="history_arguments:parse_export",
+        run="history_commands:run_export",
+    ),
+    Command(
+        words=("history", "import"),
+        summary="create an instance from a saved history",
+        parse="history_arguments:parse_import",
+        run="history_commands:run_import",
+    ),
+    Command(
+        words=("history", "fork"),
+        summary="start a new instance that continues from a point of another one's history",
+        parse="history_arguments:parse_fork",
+        run="history_commands:run_fork",
+    ),
+    Command(
+        words=("history", "replay"),
+        summary="compare the present code with a recorded history",
+        parse="history_arguments:parse_replay",
+        run="history_commands:run_replay",
+    ),
+    Command(
+        words=("history", "pytest"),
+        summary="make tests of a recorded run",
+        parse="history_arguments:parse_pytest",
+        run="history_commands:run_pytest",
+    ),
     # The words of `func durable`. Options of the same meaning are in the arguments of each command.
     Command(
         words=("durable", "get-instances"),
@@ -248,6 +278,7 @@ COMMANDS: Final = (
         run="keys_commands:run_keys_list",
     ),
     Command(
+        # Without a second word it is the list, which is what users need first.
         words=("keys",),
         summary="list the names of the access keys",
         parse="keys_arguments:parse_keys_list",
@@ -339,6 +370,7 @@ GROUPS: Final = {
     "host": "run the function app in the current folder",
     "send": "put data into the app's storage, or an event into one of its functions",
     "durable": "list, show, start and control orchestrations and entities",
+    "history": "export, import, fork and replay the histories of orchestrations",
     "keys": "list, show, set and delete the access keys of the app",
     "storage": "export, import and copy storage accounts",
 }
@@ -347,6 +379,7 @@ GROUPS: Final = {
 
 def find_command(words: Sequence[str]) -> Command | None:
     """Return the command whose words a command line begins with, the one with the most words; None: there is none."""
+    # `keys` and `keys list` are both commands.
     matching = [command for command in COMMANDS if tuple(words[: len(command.words)]) == command.words]
     return max(matching, key=lambda command: len(command.words), default=None)
 

@@ -54,6 +54,7 @@ def _contexts() -> list[Context]:
 
 
 def _arguments(parser: argparse.ArgumentParser) -> Iterator[Candidate]:
+    # argparse has no public way to list the arguments of a parser.
     for action in parser._actions:
         if action.help == argparse.SUPPRESS:
             continue
@@ -71,6 +72,7 @@ def _arguments(parser: argparse.ArgumentParser) -> Iterator[Candidate]:
 
 def bash_script(contexts: Sequence[Context]) -> str:
     """Return the script for bash."""
+    # The longest words come first, because shells take the first case that matches.
     cases = "".join(f"    {_pattern(context)}) words={_quoted(_words(context))} ;;\n" for context in contexts[::-1])
     return f"""\
 # Completion of azemu for bash.
@@ -124,6 +126,7 @@ def fish_script(contexts: Sequence[Context]) -> str:
         after = " ".join(context.words)
         for candidate in context.candidates:
             meaning = _quoted_for_fish(candidate.meaning)
+            # Options may stand anywhere behind the command, other words only directly behind it.
             if candidate.word.startswith("--"):
                 condition = f"__azemu_follows {after}"
                 lines.append(f"complete -c azemu -n '{condition}' -l {candidate.word[2:]} -d {meaning}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
@@ -33,11 +32,10 @@ class Completion:
 def parse_completion(words: Sequence[str]) -> Completion:
     """Parse the arguments of `azemu completion`. Raises SystemExit after --help and for wrong arguments."""
     parser = Parser(
-        prog="azemu completion",
+        "azemu completion",
         description="Print a script that lets a shell complete the commands and options of azemu.",
         epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
     )
+    # Not guessed from the environment: the script is usually written for another session.
     parser.add_argument("shell", choices=SHELLS, metavar="SHELL", help=", ".join(SHELLS))
     return Completion(shell=parser.parse(words).shell)

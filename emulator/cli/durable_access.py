@@ -19,7 +19,7 @@ from emulator.clock import SystemClock
 from emulator.config.connections import BuiltinConnection, resolve_connection
 from emulator.config.settings import find_project_root
 from emulator.config.start import Configuration, StartOptions, configure
-from emulator.durable.azurestorage.names import HubNames
+from emulator.durable.azurestorage.names import hub_names
 from emulator.durable.options import DurableTaskOptions, resolve_options
 from emulator.durable.tracing import hub_log
 from emulator.errors import EmulatorError
@@ -66,10 +66,12 @@ async def open_durable_api(choice: HubChoice, *, needs_hub: bool = True) -> Asyn
     `needs_hub`: refuse a task hub that does not exist; requests to storage would create it.
     Raises ConfigurationError, InvocationFailed, RequestRefused; HostNotRunning for a port that was given.
     """
+    # A running host is preferred: it knows the app's functions, and processes at once what is sent.
     if choice.storage is None:
         try:
             host = find_host(choice.app, port=choice.port, key=choice.key)
         except HostNotRunning:
+            # A port names a host, so storage would be the answer to another question.
             if choice.port is not None:
                 raise
         else:
@@ -95,24 +97,22 @@ async def call(
 
     `instance_id`: for the message of status 410. Raises RequestRefused for a status above 299 other than 404.
     """
-    # The API decodes a path twice: management/routing.py.
-    encoded = "".join("/" + quote(quote(segment, safe=""), safe="") for segment in path)
+    # The API decodes a path twice: management/routing.py. A dot would make an id such as ".." a folder.
+    encoded = "".join("/" + quote(quote(segment, safe="").replace(".", "%2E"), safe="") for segment in path)
     headers = {"Content-Type": "application/json"} if body else {}
     headers |= {"x-ms-continuation-token": continuation} if continuation else {}
     parameters = {name: value for name, value in (query or {}).items() if value is not None}
     response = await api.send(method, encoded, parameters, headers, body)
+    # What 404 means depends on the request: no instance, no function, or an empty entity.
     if response.status == 404 or response.status < 300:
         return response
     if response.status == 410:
         raise RequestRefused(f"Instance '{instance_id}' has ended. `azemu durable show {instance_id}` shows how.")
-    raise RequestRefused(_reason(response) or f"The {api.description} answered with status {response.status}.")
-
-
-def _reason(response: Response) -> str | None:
+    # The API has errors of three forms, as the extension in .NET: an exception, a message, and a plain string.
     content: Any = response.json()
-    if isinstance(content, dict):
-        return content.get("ExceptionMessage") or content.get("Message")
-    return content if isinstance(content, str) else None
+    members = content if isinstance(content, dict) else {}
+    reason = content if isinstance(content, str) else members.get("ExceptionMessage") or members.get("Message")
+    raise RequestRefused(reason or f"The {api.description} answered with status {response.status}.")
 
 
 def content_of(response: Response) -> Any:
@@ -155,11 +155,13 @@ class HubStorage:
     def __init__(
         self,
         api: HttpApi,
+        hubs: HubDirectory,
         accounts: StorageAccounts,
         account: StorageAccount,
         choice: HubChoice,
         options: DurableTaskOptions,
     ) -> None:
+        self.hubs = hubs
         self.accounts = accounts
         self.account = account
         self.options = options
@@ -180,6 +182,7 @@ class HubStorage:
         self, method: str, path: str, query: Mapping[str, str], headers: Mapping[str, str], body: bytes
     ) -> Response:
         """See `DurableApi`."""
+        # The web server does the same for requests over HTTP.
         pairs = [(name.lower(), value) for name, value in query.items()]
         if self._choice.hub is not None:
             pairs.append(("taskhub", self._choice.hub))
@@ -190,6 +193,7 @@ class HubStorage:
             path=path,
             query=Query(pairs),
             headers=headers,
+            # Only for the URLs in responses, which no command shows.
             origin="http://localhost",
             url="http://localhost" + path,
             text=body.decode(),
@@ -213,6 +217,7 @@ async def open_hub_storage(choice: HubChoice, *, must_exist: bool) -> AsyncItera
         sys.stderr.write(f"{text}\n")
 
     async with open_app_storage(configure(options, os.environ), clock=clock, print_line=print_line) as storage:
+        # Read again with the connection of the opened storage, whose port may differ from that in the settings.
         configuration = configure(replace(options, settings=dict(storage.settings)), os.environ)
         settings = configuration.settings
         durable = resolve_options(configuration.host.section(DurableTaskOptions), settings)
@@ -226,7 +231,9 @@ async def open_hub_storage(choice: HubChoice, *, must_exist: bool) -> AsyncItera
                 "--storage STORAGE."
             )
         async with open_accounts(settings, clock) as accounts:
-            hub = HubStorage(_api(durable, accounts, configuration), accounts, accounts(connection), choice, durable)
+            hubs = HubDirectory(durable, accounts, clock=clock, new_id=new_id)
+            api = _api(durable, hubs, configuration)
+            hub = HubStorage(api, hubs, accounts, accounts(connection), choice, durable)
             if must_exist and not await _exists(durable, accounts, accounts(connection)):
                 raise RequestRefused(
                     f"There is no {hub.description}. A host creates it at its start. For another hub add --hub NAME, "
@@ -248,14 +255,14 @@ def _quiet_lifecycle_log() -> Iterator[None]:
         log.setLevel(level)
 
 
-def _api(durable: DurableTaskOptions, accounts: StorageAccounts, configuration: Configuration) -> HttpApi:
+def _api(durable: DurableTaskOptions, hubs: HubDirectory, configuration: Configuration) -> HttpApi:
     async def no_key() -> str:
         return ""
 
     clock = SystemClock()
     return HttpApi(
         durable,
-        HubDirectory(durable, accounts, clock=clock, new_id=new_id),
+        hubs,
         DurableFunctions(app_is_loaded=False),
         clock=clock,
         profile=DEFAULT,
@@ -267,10 +274,7 @@ def _api(durable: DurableTaskOptions, accounts: StorageAccounts, configuration: 
 
 async def _exists(durable: DurableTaskOptions, accounts: StorageAccounts, account: StorageAccount) -> bool:
     """Return whether the table of the hub's status rows exists."""
-    provider = durable.storage_provider
-    tracking = provider.tracking_store_connection_name
-    prefix = provider.tracking_store_name_prefix if tracking else None
-    names = HubNames(hub=durable.stored_hub_name, partition_count=provider.partition_count, tracking_prefix=prefix)
+    tracking, names = durable.storage_provider.tracking_store_connection_name, hub_names(durable)
     async for name in (accounts(tracking) if tracking else account).tables():
         # Azure ignores the case of table names.
         if name.lower() == names.instances_table.lower():

@@ -7,7 +7,6 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Final, Literal
 
 from emulator.cli.durable_choice import HubChoice
@@ -174,7 +173,7 @@ def parse_list(words: Sequence[str]) -> ListInstances:
     return ListInstances(
         where=_choice(parser, options),
         filter=_filter(parser, options),
-        top=_number(parser, "--top", options.top),
+        top=parser.number_of("--top", options.top),
         json=options.json,
     )
 
@@ -230,6 +229,7 @@ def parse_start_instance(words: Sequence[str]) -> StartInstance:
     add("--timeout", metavar="SECONDS", help="how long to wait at most (default: without a limit)")
     options = parser.parse(words)
     name, data = options.name, options.data
+    # `func durable start-new --function-name NAME` needs no word for the name, so the first word is the data.
     if options.function_name:
         if data is not None:
             parser.error(f"the orchestrator is named twice: '{options.function_name}' and '{name}'.")
@@ -242,8 +242,9 @@ def parse_start_instance(words: Sequence[str]) -> StartInstance:
         data=_one_of(parser, data, options.input, "--input"),
         instance_id=options.id,
         version=options.version,
+        # A time limit has a meaning only for a wait.
         wait=options.wait or options.timeout is not None,
-        timeout=None if options.timeout is None else float(_number(parser, "--timeout", options.timeout)),
+        timeout=None if options.timeout is None else float(parser.number_of("--timeout", options.timeout)),
         json=options.json,
     )
 
@@ -258,6 +259,7 @@ def parse_raise(words: Sequence[str]) -> RaiseEvent:
   azemu durable raise order-17 payment @payment.json
 """,
     )
+    # argparse would show the three words as one that can be repeated.
     parser.usage = "azemu durable raise ID EVENT [DATA] [options]"
     add = parser.add_argument
     add("words", metavar="ID EVENT DATA", nargs="*", help="instance id, name of the event, and its data as JSON")
@@ -265,6 +267,7 @@ def parse_raise(words: Sequence[str]) -> RaiseEvent:
     add("--event-name", metavar="EVENT", help=argparse.SUPPRESS)
     add("--event-data", metavar="DATA", help="data of the event (default: null)")
     options = parser.parse(words)
+    # What an option of `func` gives is not expected among the words, so those after it move up.
     rest = list(options.words)
     named = {"ID": options.id, "EVENT": options.event_name}
     named = {name: rest.pop(0) if value is None and rest else value for name, value in named.items()}
@@ -341,6 +344,7 @@ def parse_purge(words: Sequence[str]) -> Purge:
     options = parser.parse(words)
     ids = [*options.ids, *([options.id] if options.id else [])]
     chosen = _filter(parser, options)
+    # Both together could delete more than was meant.
     if ids and (options.all or not chosen.is_empty):
         parser.error("choose instances either by their ids or by a filter.")
     if not ids and not options.all and chosen.is_empty:
@@ -366,7 +370,7 @@ def parse_entities(words: Sequence[str]) -> ListEntities:
     return ListEntities(
         where=_choice(parser, options),
         name=options.name,
-        top=_number(parser, "--top", options.top),
+        top=parser.number_of("--top", options.top),
         json=options.json,
     )
 
@@ -421,17 +425,16 @@ def parse_delete_hub(words: Sequence[str]) -> DeleteHub:
 
 def _parser(word: str, description: str, examples: str, *, asks_host: bool = True) -> Parser:
     parser = Parser(
-        prog=f"azemu durable {word}",
+        f"azemu durable {word}",
         description=description,
         epilog=f"examples:\n{examples}" + (f"\n{_SOURCE}" if asks_host else ""),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
     )
-    add = parser.add_argument_group("task hub").add_argument
-    add("--app", type=Path, default=Path(), metavar="DIR", help="folder of the app (default: the current folder)")
+    group = parser.add_argument_group("task hub")
     if asks_host:
-        add("-p", "--port", metavar="N", help="port of the host (default: that of the host of this folder)")
-        add("--key", metavar="KEY", help="master key, if the host checks keys (default: the one in the app folder)")
+        parser.add_host_options(group)
+    else:
+        parser.add_app_option(group=group)
+    add = group.add_argument
     add("--hub", "--task-hub-name", metavar="NAME", help="task hub (default: that of host.json)")
     add(
         *("--connection", "--connection-string-setting"),
@@ -443,7 +446,7 @@ def _parser(word: str, description: str, examples: str, *, asks_host: bool = Tru
         metavar="STORAGE",
         help="do not ask a host, but use this storage: azurite, builtin, builtin:PATH or a connection string",
     )
-    parser.add_argument("--json", action="store_true", help="print one JSON document (docs/reference/json-output.md)")
+    parser.add_json_option()
     return parser
 
 
@@ -495,6 +498,7 @@ def _add_filter(parser: Parser) -> None:
 
 def _filter(parser: Parser, options: argparse.Namespace) -> InstanceFilter:
     known = {status.lower(): status for status in STATUSES}
+    # Core Tools separates statuses by spaces, the durable API by commas.
     words = [word for text in options.status for word in text.replace(",", " ").split()]
     for word in words:
         if word.lower() not in known:
@@ -519,12 +523,6 @@ def _time(parser: Parser, option: str, text: str | None, now: Callable[[], datet
     except ValueError:
         parser.error(f"{option}: '{text}' is not a time. Use {_TIME_HELP}.")
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
-
-
-def _number(parser: Parser, option: str, text: str) -> int:
-    if not text.isdecimal():
-        parser.error(f"{option}: '{text}' is not a whole number.")
-    return int(text)
 
 
 def _one_of(parser: Parser, positional: str | None, named: str | None, option: str) -> str | None:

@@ -18,6 +18,7 @@ def json_body(text: str) -> bytes:
 
     A text that does not look like JSON becomes a JSON string. Raises ConfigurationError.
     """
+    # The standard input and files are read as bytes, so the encoding is checked here.
     data = read_argument(text)
     try:
         content = data.decode()

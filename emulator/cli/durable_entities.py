@@ -35,6 +35,7 @@ async def signal_entity(api: DurableApi, command: Signal) -> None:
     """Run `azemu durable signal`."""
     body = b"" if command.data is None else input_body(command.data)
     response = await call(api, "POST", ("entities", command.name, command.key), {"op": command.operation}, body=body)
+    # The route refuses names and keys that no entity can have.
     if response.status == 404:
         raise RequestRefused(f"The {api.description} has no entity '{command.name}@{command.key}'.")
     if command.json:

@@ -14,7 +14,7 @@ from emulator.cli.printing import ProgressLine, confirm, print_json
 from emulator.cli.running_hosts import refuse_running_hosts
 from emulator.cli.transferring import hub_items
 from emulator.clock import SystemClock
-from emulator.storage.port import AlreadyExists, BlobContainer, PreconditionFailed, StorageAccount
+from emulator.storage.port import AlreadyExists, PreconditionFailed, StorageAccount
 from emulator.storage.transfer.export_file import Item, Kind
 from emulator.storage.transfer.exporting import list_items
 
@@ -29,6 +29,7 @@ def run_delete_hub(command: DeleteHub) -> int:
 
 async def _delete(command: DeleteHub) -> int:
     async with open_hub_storage(command.where, must_exist=False) as storage:
+        # By their names, so that control queues of a former, larger partition count are found, too.
         items = await list_items(storage.account, hub_items(storage.hub))
         if not items:
             raise RequestRefused(
@@ -39,6 +40,7 @@ async def _delete(command: DeleteHub) -> int:
         await refuse_running_hosts(storage.account, items, SystemClock())
         names = ", ".join(item.name for item in items)
         question = f"Delete the {storage.description} with all its instances ({names})?"
+        # Unlike a purge, this takes everything, so a script has to say --yes.
         confirm(question, yes=command.yes, always=True)
         with ProgressLine() as progress:
             for number, item in enumerate(items):
@@ -70,15 +72,13 @@ async def _drop(account: StorageAccount, item: Item) -> None:
         case Kind.TABLE:
             await account.table(item.name).drop()
         case Kind.CONTAINER:
-            await _drop_container(account.container(item.name))
+            container = account.container(item.name)
+            try:
+                await container.drop()
+            except (PreconditionFailed, AlreadyExists):
+                # The app lease: a host keeps it when it stops, for up to a minute. The caller has checked that none
+                # runs.
+                await container.lease().break_(after=timedelta(0))
+                await container.drop()
         case Kind.QUEUE:
             await account.queue(item.name).drop()
-
-
-async def _drop_container(container: BlobContainer) -> None:
-    try:
-        await container.drop()
-    except (PreconditionFailed, AlreadyExists):
-        # The app lease: a host keeps it when it stops, for up to a minute. The caller has checked that none runs.
-        await container.lease().break_(after=timedelta(0))
-        await container.drop()

@@ -24,6 +24,7 @@ from emulator.cli.printing import ProgressLine, Table, confirm, one_line, print_
 from emulator.clock import SystemClock
 from emulator.durable.core.identity import RuntimeStatus
 
+# The durable API has no request that waits for the end of an instance.
 _POLL_SECONDS: Final = 0.5
 _SHOWN_DETAIL: Final = 160
 
@@ -50,6 +51,7 @@ async def list_instances(api: DurableApi, command: ListInstances) -> None:
 
 async def show_instance(api: DurableApi, command: ShowInstance) -> None:
     """Run `azemu durable show`."""
+    # Without the second parameter the API leaves out results.
     history = {"showHistory": "true", "showHistoryOutput": "true"} if command.history else {}
     instance = await _instance(api, command.instance_id, history)
     if command.json:
@@ -88,6 +90,7 @@ def _print_instance(instance: Mapping[str, Any]) -> None:
     for member, name in names.items():
         value = instance.get(member)
         if value is not None:
+            # Tracebacks are printed as lines, in the column of the values.
             lines = _readable(value).splitlines() or [""]
             text = "\n".join([one_line(lines[0]), *(f"{'':15}{one_line(line)}" for line in lines[1:])])
             sys.stdout.write(f"{name + ':':15}{text}\n")
@@ -109,6 +112,7 @@ def _history_row(event: Mapping[str, Any]) -> tuple[str, str, str, str]:
 
 def _readable(value: Any) -> str:
     """Return a stored value as text for users, without the encodings of a JSON string around it."""
+    # Values are JSON texts, and those of some clients are JSON texts in a JSON string.
     while isinstance(value, str) and value.startswith('"'):
         try:
             value = json.loads(value)
@@ -139,6 +143,7 @@ async def start_instance(api: DurableApi, command: StartInstance) -> int:
         sys.stdout.write(f"{shown_value(instance['output'])}\n")
     if status == RuntimeStatus.COMPLETED.wire_name:
         return exit_codes.OK
+    # Not to the standard output, on which scripts expect the output of a completed instance.
     if status in _ENDED:
         reason = f" {shown_value(instance['output'])}" if instance["output"] is not None else ""
         sys.stderr.write(f"Instance '{instance_id}' has ended with the status {status}.{reason}\n")
@@ -226,11 +231,13 @@ async def purge(api: DurableApi, command: Purge) -> None:
     purged = 0
     try:
         with ProgressLine() as progress:
+            # One by one: the API's purge by filter would not say how far it is.
             for number, instance_id in enumerate(ids):
                 progress.show(f"Deleting instances: {number} of {len(ids)} …")
                 response = await call(api, "DELETE", ("instances", instance_id))
                 if response.status != 404:
                     purged += content_of(response)["instancesDeleted"]
+                # An instance that the filter has found may have been purged by others meanwhile.
                 elif command.instance_ids:
                     raise _not_found(instance_id)
     finally:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from email.message import Message
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import quote
 
 from emulator import bound_json as json
 from emulator.config.settings import find_project_root, load_settings
@@ -49,8 +50,14 @@ class Response:
         """Return what the body contains as JSON; None if it is not JSON."""
         try:
             return json.loads(self.body)
-        except ValueError:
+        except (ValueError, RecursionError):
             return None
+
+    def refusal(self) -> str | None:
+        """Return the message of an error of the dashboard's API (`{"error": {"message": …}}`); None for others."""
+        content = self.json()
+        error = content.get("error") if isinstance(content, dict) else None
+        return error.get("message") if isinstance(error, dict) else None
 
 
 class HostClient:
@@ -71,6 +78,7 @@ class HostClient:
     ) -> None:
         self.port = port
         self.dashboard = dashboard
+        # The host id of the app that the host runs. Known after `wait_until_started`.
         self.id: str | None = None
         self.origin = f"http://{name}:{port}"
         self._app = app
@@ -83,6 +91,16 @@ class HostClient:
         """The master key that requests have; None if the host does not ask for it."""
         return self._key
 
+    def dashboard_path(self, command: str, *, advice: str = "") -> str:
+        """Return the path of the dashboard, with a slash at both ends. Raises InvocationFailed if the host has none.
+
+        `command`, `advice`: for the error, the command that needs it, and what else to do.
+        """
+        if self.dashboard is None:
+            reason = f"was started with --dashboard-path none, which also ends `azemu {command}`."
+            raise InvocationFailed(f"The host at port {self.port} {reason}{advice}")
+        return f"/{self.dashboard}/"
+
     def wait_until_started(self) -> None:
         """Wait at most 30 seconds for a host that is starting, and note its `id`.
 
@@ -91,12 +109,12 @@ class HostClient:
         for _ in range(int(_START_SECONDS / _PAUSE_SECONDS)):
             response = self.get("/admin/host/status")
             status = response.json()
-            if response.status != 200 or not isinstance(status, dict) or "state" not in status:
+            if response.status != 200 or not isinstance(status, dict) or not isinstance(status.get("state"), str):
                 raise InvocationFailed(
                     f"The server at {self.origin} is not azemu. Name the port of a host with --port N."
                 )
             self.id = str(status.get("id"))
-            problems = "\n".join(status.get("errors") or ())
+            problems = "\n".join(map(str, _list(status.get("errors"))))
             # Like Azure's, a host that could not load the app runs, but without functions.
             if status["state"] == "Error" or (problems and self.get("/admin/functions").json() == []):
                 raise InvocationFailed(f"The host at port {self.port} could not load the app.\n{problems}")
@@ -106,6 +124,7 @@ class HostClient:
 
     def get(self, path: str) -> Response:
         """Send a GET request for the admin API. Raises HostNotRunning; InvocationFailed if the key is refused."""
+        # Most hosts check no keys, so the key of the folder is looked up only when one asks for it.
         response = self.send("GET", path, seconds=_START_SECONDS)
         if response.status in (401, 403) and self._key is None:
             self._key = _master_key(self._app)
@@ -120,20 +139,25 @@ class HostClient:
     def events(self, path: str) -> Iterator[dict[str, Any]]:
         """Yield the server-sent events of a path (`data: {…}`) as they come, until the host ends the response.
 
-        Raises HostNotRunning, and InvocationFailed for a status other than 200.
+        Raises HostNotRunning, and InvocationFailed for a status other than 200 and an event of the type `error`.
         """
         request = urllib.request.Request(f"{self.origin}{path}")
         if self._key:
             request.add_header(_KEY_HEADER, self._key)
         try:
             with self._opener.open(request) as response:
+                is_error = False
                 for line in response:
-                    if line.startswith(b"data: "):
-                        yield json.loads(line.removeprefix(b"data: "))
+                    if line.startswith(b"event: "):
+                        is_error = line.strip() == b"event: error"
+                    elif line.startswith(b"data: "):
+                        event = json.loads(line.removeprefix(b"data: "))
+                        if is_error:
+                            raise InvocationFailed(event["error"]["message"])
+                        yield event
         except urllib.error.HTTPError as error:
             with error:
-                content = Response(error.code, error.read()).json()
-            message = content.get("error", {}).get("message") if isinstance(content, dict) else None
+                message = Response(error.code, error.read()).refusal()
             raise InvocationFailed(
                 message or f"The host at port {self.port} answered with status {error.code}."
             ) from None
@@ -162,12 +186,24 @@ class HostClient:
         except urllib.error.HTTPError as error:
             with error:
                 return Response(error.code, error.read(), _lower(error.headers))
-        except (OSError, ValueError) as error:
+        # HTTPException: what came is no HTTP, or ended too early.
+        except (OSError, ValueError, http.client.HTTPException) as error:
             reason = getattr(error, "reason", error)
             raise HostNotRunning(
                 f"No host answers at {self.origin} ({reason}). Start it with `azemu start` in the "
                 "folder of the app, or name its port with --port N."
             ) from None
+
+
+def url_segment(text: str) -> str:
+    """Return an id or a name as one segment of a URL's path. Raises ConfigurationError for "." and ".."."""
+    if text in (".", ".."):
+        raise ConfigurationError(f'"{text}" cannot be named here, because in a URL it means a folder.')
+    return quote(text, safe="")
+
+
+def _list(value: object) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
 def _lower(headers: Message) -> dict[str, str]:
@@ -200,6 +236,7 @@ def find_host(app: Path, *, port: int | None, key: str | None) -> HostClient:
     default_port = loaded.host.port or DEFAULT_PORT
     found = []
     records = recorded_hosts(root)
+    # A killed host leaves its record behind, and another app may have its port by now.
     for record in records:
         name = reachable_name(record.address)
         host = HostClient(record.port, app=root, key=key, name=name, dashboard=record.dashboard)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -49,17 +48,14 @@ class Invoke:
 def parse_invoke(words: Sequence[str]) -> Invoke:
     """Parse the arguments after `azemu invoke`. Ends the process (SystemExit) after --help and for wrong arguments."""
     parser = Parser(
-        prog="azemu invoke",
+        "azemu invoke",
         description="Run one function of a host that is running (azemu start), with data of your choice.",
         epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
     )
     add = parser.add_argument
     add("name", metavar="NAME", help="name of the function")
     add("data", metavar="DATA", nargs="?", help="text of the event or body of the request; @FILE: from a file")
-    add("-p", "--port", metavar="N", help="port of the host (default: that of the host of this folder)")
-    add("--app", type=Path, default=Path(), metavar="DIR", help="folder of the app (default: the current folder)")
+    parser.add_host_options()
     for option, meaning in (
         ("--metadata", "a member of the trigger metadata, such as MessageId=7; repeat it for more"),
         ("--input", "the value of an input binding of a service that azemu does not read; VALUE may be @FILE"),
@@ -67,8 +63,7 @@ def parse_invoke(words: Sequence[str]) -> Invoke:
     ):
         add(option, action="append", default=[], metavar="NAME=VALUE", help=meaning)
     add("--method", metavar="METHOD", help="HTTP functions: GET, POST, … (default: one that fits)")
-    add("--key", metavar="KEY", help="master key, if the host checks keys (default: the one in the app folder)")
-    add("--json", action="store_true", help="print one JSON document (docs/reference/json-output.md)")
+    parser.add_json_option()
     options = parser.parse(words)
 
     def pairs(option: str, texts: Sequence[str]) -> dict[str, str]:

@@ -13,9 +13,9 @@ from urllib.parse import quote, urlencode
 
 from emulator import bound_json as json
 from emulator import exit_codes
-from emulator.cli.host_client import HostClient, InvocationFailed, find_host, read_argument
+from emulator.cli.host_client import HostClient, InvocationFailed, find_host, read_argument, url_segment
 from emulator.cli.invoke_arguments import Invoke
-from emulator.cli.printing import print_json
+from emulator.cli.printing import print_json, shown_value
 from emulator.errors import ConfigurationError
 from emulator.host.captured_outputs import json_value
 from emulator.host.http.routing.templates import Parameter, parse_template
@@ -32,7 +32,7 @@ def run_invoke(command: Invoke) -> int:
     data = None if command.data is None else read_argument(command.data)
     inputs = {name: read_argument(text) for name, text in command.inputs.items()}
     host = find_host(command.app, port=command.port, key=command.key)
-    function = host.get(f"/admin/functions/{quote(command.name, safe='')}")
+    function = host.get(f"/admin/functions/{url_segment(command.name)}")
     url = (function.json() or {}).get("invoke_url_template") if function.status == 200 else None
     if url is not None:
         return _call_http(host, command, function.json(), data, inputs)
@@ -45,7 +45,7 @@ def _run(host: HostClient, command: Invoke, data: bytes | None, inputs: Mapping[
         "metadata": {name: _metadata_value(text) for name, text in command.metadata.items()},
         "inputs": {name: _text(name, value) for name, value in inputs.items()},
     }
-    path = f"/admin/azemu/functions/{quote(command.name, safe='')}/invoke"
+    path = f"/admin/azemu/functions/{url_segment(command.name)}/invoke"
     response = host.send("POST", path, json.dumps(request).encode(), {"Content-Type": "application/json"})
     content = response.json()
     if response.status != 200 or not isinstance(content, dict):
@@ -56,10 +56,10 @@ def _run(host: HostClient, command: Invoke, data: bytes | None, inputs: Mapping[
         print_json({"function": command.name, "result": None, **result, "outputs": content["outputs"]})
         return exit_codes.OK
     for output in content["outputs"]:
-        shown = _shown(output["value"]) if "value" in output else f"bytes, in Base64: {output['valueBase64']}"
+        shown = shown_value(output["value"]) if "value" in output else f"bytes, in Base64: {output['valueBase64']}"
         sys.stderr.write(f"output {output['binding']} ({output['type']}): {shown}\n")
     if content.get("result") is not None:
-        sys.stdout.write(f"{_shown(content['result'])}\n")
+        sys.stdout.write(f"{shown_value(content['result'])}\n")
     elif "resultBase64" in content:
         sys.stdout.buffer.write(base64.b64decode(content["resultBase64"]))
     else:
@@ -81,9 +81,9 @@ def _call_http(
     )
     # Not with urllib: `?` and `#` may be part of the template.
     path = _filled_route(command, "/" + function["invoke_url_template"].split("/", 3)[3])
-    name = quote(function["name"], safe="")
+    name = url_segment(function["name"])
     for binding, value in inputs.items():
-        supplied = host.send("PUT", f"/admin/azemu/functions/{name}/inputs/{quote(binding, safe='')}", value)
+        supplied = host.send("PUT", f"/admin/azemu/functions/{name}/inputs/{url_segment(binding)}", value)
         if supplied.status != 204:
             raise InvocationFailed((supplied.json() or {}).get("error") or f"--input {binding}: {supplied.status}")
     try:
@@ -91,7 +91,7 @@ def _call_http(
     finally:
         # The values are meant for this call only.
         for binding in inputs:
-            host.send("DELETE", f"/admin/azemu/functions/{name}/inputs/{quote(binding, safe='')}")
+            host.send("DELETE", f"/admin/azemu/functions/{name}/inputs/{url_segment(binding)}")
     if command.json:
         result = json_value(response.body, "body")
         print_json({"function": function["name"], "method": method, "path": path, "status": response.status, **result})
@@ -155,7 +155,3 @@ def _content_type(data: bytes) -> str:
     except ValueError:
         return "text/plain; charset=utf-8"
     return "application/json"
-
-
-def _shown(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

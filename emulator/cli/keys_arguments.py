@@ -120,20 +120,16 @@ def parse_keys_delete(words: Sequence[str]) -> KeysDelete:
 
 def _parser(word: str, description: str, *, of_scope: bool = False) -> Parser:
     parser = Parser(
-        prog=f"azemu keys {word}",
+        f"azemu keys {word}",
         description=description,
         epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
     )
     add = parser.add_argument
     if of_scope:
         add("--function", metavar="NAME", help="a key of this function (default: the keys of the host)")
         add("--system", action="store_true", help="a system key, such as durabletask_extension")
-    add("--app", type=Path, default=Path(), metavar="DIR", help="folder of the app (default: the current folder)")
-    add("-p", "--port", metavar="N", help="port of the host (default: that of the host of this folder)")
-    add("--key", metavar="KEY", help="master key, if the host checks keys (default: the one in the app folder)")
-    add("--json", action="store_true", help="print one JSON document (docs/reference/json-output.md)")
+    parser.add_host_options()
+    parser.add_json_option()
     return parser
 
 

@@ -7,11 +7,10 @@ import os
 import sys
 from collections.abc import Sequence
 from typing import Any, Protocol
-from urllib.parse import quote
 
 from emulator import bound_json as json
 from emulator import exit_codes
-from emulator.cli.host_client import HostClient, HostNotRunning, InvocationFailed, find_host, read_argument
+from emulator.cli.host_client import HostClient, HostNotRunning, InvocationFailed, find_host, read_argument, url_segment
 from emulator.cli.keys_arguments import KeysDelete, KeysList, KeysOf, KeysSet, KeysShow
 from emulator.cli.printing import Table, print_json
 from emulator.clock import SystemClock
@@ -65,6 +64,7 @@ def run_keys_list(command: KeysList) -> int:
     table = Table("SCOPE", "NAME", "VALUE")
     table.print(
         [
+            # The beginning is enough to recognise a key, and too little to use it.
             (_scope_name(scope, key), key.name, key.value if command.show else f"{key.value[:4]}…")
             for scope, key in listed
         ]
@@ -91,6 +91,7 @@ def run_keys_set(command: KeysSet) -> int:
         try:
             value = read_argument(command.value).decode().strip()
         except UnicodeDecodeError:
+            # Reported like an empty value: neither can be sent in a header.
             value = ""
         if not value:
             raise ConfigurationError("The value of the key is empty or no text in UTF-8.")
@@ -161,15 +162,18 @@ class _HostKeys:
 
     def functions(self) -> Sequence[str]:
         functions = self._host.get("/admin/functions").json() or ()
+        # Only HTTP functions have keys.
         return [function["name"] for function in functions if function.get("invoke_url_template")]
 
     def keys(self, scope: KeyScope) -> Sequence[Key]:
         keys = [Key(key["name"], key["value"]) for key in self._request("GET", scope)["keys"]]
         if scope == HOST_SYSTEM_KEYS:
+            # The list of the API does not contain the master key.
             keys.insert(0, Key(MASTER, self._request("GET", scope, MASTER)["value"]))
         return keys
 
     def put(self, scope: KeyScope, name: str, value: str | None) -> Key:
+        # The host generates a value for POST only.
         content = self._request("POST" if value is None else "PUT", scope, name, value)
         return Key(content["name"], content["value"])
 
@@ -190,10 +194,10 @@ class _HostKeys:
 
     def _path(self, scope: KeyScope, name: str | None) -> str:
         if scope.function is not None:
-            path = f"/admin/functions/{quote(scope.function, safe='')}/keys"
+            path = f"/admin/functions/{url_segment(scope.function)}/keys"
         else:
             path = "/admin/host/systemkeys" if scope == HOST_SYSTEM_KEYS else "/admin/host/functionkeys"
-        return path if name is None else f"{path}/{quote(name, safe='')}"
+        return path if name is None else f"{path}/{url_segment(name)}"
 
 
 class _FileKeys:

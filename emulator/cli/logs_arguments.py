@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,27 +41,21 @@ class Logs:
 def parse_logs(words: Sequence[str]) -> Logs:
     """Parse the arguments of `azemu logs`. Raises SystemExit after --help and for wrong arguments."""
     parser = Parser(
-        prog="azemu logs",
+        "azemu logs",
         description="Show the log of the running host.",
         epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
     )
     add = parser.add_argument
     add("-f", "--follow", action="store_true", help="also show new lines, until Ctrl-C")
-    add("--last", metavar="N", default=str(_DEFAULT_LAST), help=f"at most the last N (default: {_DEFAULT_LAST})")
+    add("-n", "--last", metavar="N", default=str(_DEFAULT_LAST), help=f"at most the last N (default: {_DEFAULT_LAST})")
     add("--function", metavar="NAME", help="only lines of this function")
     add("--instance", metavar="ID", help="only lines about this orchestration instance")
     levels = [level.value for level in LogLevel if level is not LogLevel.NONE]
     add("--level", metavar="LEVEL", help=f"only lines of this level or higher: {', '.join(levels)}")
     add("--no-replay", dest="replay", action="store_false", help="no lines that an orchestrator logs again in a replay")
-    add("--app", type=Path, default=Path(), metavar="DIR", help="folder of the app (default: the current folder)")
-    add("-p", "--port", metavar="N", help="port of the host (default: that of the host of this folder)")
-    add("--key", metavar="KEY", help="master key, if the host checks keys (default: the one in the app folder)")
+    parser.add_host_options()
     add("--json", action="store_true", help="print one JSON document; with --follow, one JSON object per line")
     options = parser.parse(words)
-    if not options.last.isdecimal():
-        parser.error(f"--last: '{options.last}' is not a whole number.")
     level = next((name for name in levels if name.lower() == (options.level or "").lower()), None)
     if options.level and level is None:
         parser.error(f"--level: '{options.level}' is not a log level. Use one of: {', '.join(levels)}.")
@@ -71,7 +64,7 @@ def parse_logs(words: Sequence[str]) -> Logs:
         port=parser.port_of(options.port, lowest=1),
         key=options.key,
         follow=options.follow,
-        last=int(options.last),
+        last=parser.number_of("--last", options.last),
         function=options.function,
         instance=options.instance,
         level=LogLevel(level) if level else None,

@@ -10,11 +10,10 @@ from contextlib import suppress
 from typing import Any, Final
 from urllib.parse import urlencode
 
-from emulator import bound_json as json
 from emulator import exit_codes
-from emulator.cli.host_client import HostClient, HostNotRunning, InvocationFailed, find_host
+from emulator.cli.host_client import HostClient, HostNotRunning, find_host
 from emulator.cli.logs_arguments import Logs
-from emulator.cli.printing import print_json
+from emulator.cli.printing import json_text, print_json
 from emulator.host.console.output import use_colour
 
 _COLOURS: Final = {"Warning": "\x1b[33m", "Error": "\x1b[91m", "Critical": "\x1b[91m"}
@@ -39,10 +38,11 @@ def run_logs(command: Logs) -> int:
         # The connection ends when the host stops or restarts.
         with suppress(HostNotRunning):
             for line in host.events(_path(host, command, last=last)):
-                # A restarted host process numbers its lines anew, so that only their times tell which ones are new.
+                # A restarted host process numbers its lines from 1, so that only their times tell which ones are new.
                 if line["time"] > before:
                     _print([line], as_json=command.json)
                     shown = line["time"]
+        # After a reconnection all lines are wanted that were not shown yet, not only the last ones.
         last, before = _LAST_OF_ALL, shown
         try:
             time.sleep(_PAUSE_SECONDS)
@@ -53,10 +53,6 @@ def run_logs(command: Logs) -> int:
 
 
 def _path(host: HostClient, command: Logs, *, last: int) -> str:
-    if host.dashboard is None:
-        raise InvocationFailed(
-            f"The host at port {host.port} was started with --dashboard-path none, which also ends `azemu logs`."
-        )
     query = {
         "last": str(last),
         "follow": "true" if command.follow else "",
@@ -65,14 +61,14 @@ def _path(host: HostClient, command: Logs, *, last: int) -> str:
         "level": command.level.value if command.level else "",
         "replay": "" if command.replay else "false",
     }
-    return f"/{host.dashboard}/api/logs?{urlencode({name: value for name, value in query.items() if value})}"
+    return f"{host.dashboard_path('logs')}api/logs?{urlencode({name: value for name, value in query.items() if value})}"
 
 
 def _print(lines: Sequence[Mapping[str, Any]], *, as_json: bool) -> None:
     colours = _COLOURS if use_colour(sys.stdout, os.environ) else {}
     for line in lines:
         if as_json:
-            sys.stdout.write(f"{json.dumps(line, ensure_ascii=False)}\n")
+            sys.stdout.write(f"{json_text(line)}\n")
             continue
         colour = colours.get(line["level"], "")
         # As on the console of the host. Lines of a traceback stay lines; other control characters must not reach the

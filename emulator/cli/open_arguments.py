@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,18 +30,14 @@ class Open:
 def parse_open(words: Sequence[str]) -> Open:
     """Parse the arguments of `azemu open`. Raises SystemExit after --help and for wrong arguments."""
     parser = Parser(
-        prog="azemu open",
+        "azemu open",
         description="Open the dashboard of the running host in the browser, and print its URL.",
         epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
     )
     add = parser.add_argument
-    add("--app", type=Path, default=Path(), metavar="DIR", help="folder of the app (default: the current folder)")
-    add("-p", "--port", metavar="N", help="port of the host (default: that of the host of this folder)")
-    add("--key", metavar="KEY", help="master key, if the host checks keys (default: the one in the app folder)")
+    parser.add_host_options()
     add("--no-browser", dest="browser", action="store_false", help="only print the URL")
-    add("--json", action="store_true", help="print one JSON document (docs/reference/json-output.md)")
+    parser.add_json_option()
     options = parser.parse(words)
     return Open(
         app=options.app,

@@ -15,9 +15,8 @@ from emulator.cli.printing import print_json
 def run_open(command: Open) -> int:
     """Run the command and return its exit code. Raises HostNotRunning, InvocationFailed."""
     host = find_host(command.app, port=command.port, key=command.key)
-    if host.dashboard is None:
-        raise InvocationFailed(f"The host at port {host.port} was started with --dashboard-path none.")
-    path = f"/{host.dashboard}/"
+    path = host.dashboard_path("open")
+    # With --port no record of the host is read, so the path may be wrong.
     if host.send("GET", path).status >= 400:
         raise InvocationFailed(
             f"The host at port {host.port} has no dashboard at {path}. If it was started with --dashboard-path, leave "

@@ -6,6 +6,7 @@ import argparse
 import difflib
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Final, NoReturn
 
 from emulator import exit_codes
@@ -30,10 +31,45 @@ def parser_of(parse_options: Callable[[Sequence[str]], object]) -> Parser:
 
 
 class Parser(argparse.ArgumentParser):
-    """Argument parser that suggests the nearest option. Errors end the process with exit code 2."""
+    """Argument parser that suggests the nearest option. Errors end the process with exit code 2.
+
+    `epilog`: examples, printed as they are.
+    """
+
+    def __init__(self, prog: str, *, description: str, epilog: str) -> None:
+        super().__init__(
+            prog=prog,
+            description=description,
+            epilog=epilog,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            # An abbreviation that works today would become ambiguous with the next new option.
+            allow_abbrev=False,
+        )
+
+    def add_app_option(self, *spellings: str, group: argparse._ArgumentGroup | None = None) -> None:
+        """Add --app. `spellings`: other names, those of `func`. `group`: where the help lists it."""
+        (group or self).add_argument(
+            *("--app", *spellings),
+            type=Path,
+            default=Path(),
+            metavar="DIR",
+            help="folder of the app (default: the current folder)",
+        )
+
+    def add_host_options(self, group: argparse._ArgumentGroup | None = None) -> None:
+        """Add --app, --port and --key: what `host_client.find_host` needs. `group`: where the help lists them."""
+        self.add_app_option(group=group)
+        add = (group or self).add_argument
+        add("-p", "--port", metavar="N", help="port of the host (default: that of the host of this folder)")
+        add("--key", metavar="KEY", help="master key, if the host checks keys (default: the one in the app folder)")
+
+    def add_json_option(self) -> None:
+        """Add --json."""
+        self.add_argument("--json", action="store_true", help="print one JSON document (docs/reference/json-output.md)")
 
     def parse(self, words: Sequence[str]) -> argparse.Namespace:
         """Parse the words after the command."""
+        # Parse functions create their parser and use it at once, so this is the only place to get at it.
         if tuple(words) == _PARSER_ONLY:
             raise _ParserFound(self)
         namespace, unknown = self.parse_known_args(words)
@@ -55,6 +91,12 @@ class Parser(argparse.ArgumentParser):
             meaning = "" if lowest else " (0: any free port)"
             self.error(f"--port: '{text}' is not a port number. Use {lowest} to 65535{meaning}.")
         return None if text is None else int(text)
+
+    def number_of(self, option: str, text: str) -> int:
+        """Return the value of an option that is a whole number."""
+        if not text.isdecimal():
+            self.error(f"{option}: '{text}' is not a whole number.")
+        return int(text)
 
     def error(self, message: str) -> NoReturn:
         sys.stderr.write(f"azemu: {message}\nTry '{self.prog} --help'.\n")

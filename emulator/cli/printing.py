@@ -39,8 +39,17 @@ class Declined(EmulatorError):
 
 def print_json(members: Mapping[str, Any]) -> None:
     """Print one JSON document: the version and the members."""
-    text = json.dumps({"version": JSON_VERSION, **members}, indent=2, ensure_ascii=False)
-    sys.stdout.write(f"{text}\n")
+    sys.stdout.write(f"{json_text({'version': JSON_VERSION, **members}, indent=2)}\n")
+
+
+def json_text(value: Any, *, indent: int | None = None) -> str:
+    """Return a value as JSON that the standard output can contain without loss, whatever its encoding is."""
+    text = json.dumps(value, indent=indent, ensure_ascii=False)
+    try:
+        text.encode(sys.stdout.encoding or "ascii")
+    except UnicodeEncodeError:
+        return json.dumps(value, indent=indent)
+    return text
 
 
 class Table:
@@ -123,6 +132,7 @@ class ProgressLine:
 
     def clear(self) -> None:
         """Remove the line, so that something else can be printed."""
+        # Spaces instead of an escape sequence, which older consoles of Windows would show.
         if self._width:
             with suppress(OSError):
                 sys.stderr.write(f"\r{'':{self._width}}\r")
@@ -132,6 +142,7 @@ class ProgressLine:
     def show(self, text: str) -> None:
         """Show a text instead of the last one."""
         now = time.monotonic()
+        # A fast command shows nothing, and a log file has no line that is overwritten.
         if not self._is_terminal or now < self._next:
             return
         self._next = now + _PROGRESS_SECONDS

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,18 +33,13 @@ class Report:
 def parse_report(words: Sequence[str]) -> Report:
     """Parse the arguments of `azemu report`. Raises SystemExit after --help and for wrong arguments."""
     parser = Parser(
-        prog="azemu report",
+        "azemu report",
         description="Show the storage requests and executions of the running host, and what they may cost on Azure.",
         epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
     )
-    add = parser.add_argument
-    add("--app", type=Path, default=Path(), metavar="DIR", help="folder of the app (default: the current folder)")
-    add("-p", "--port", metavar="N", help="port of the host (default: that of the host of this folder)")
-    add("--key", metavar="KEY", help="master key, if the host checks keys (default: the one in the app folder)")
-    add("--memory", metavar="MB", help="assumed memory of an execution on Azure (default: 256)")
-    add("--json", action="store_true", help="print one JSON document (docs/reference/json-output.md)")
+    parser.add_host_options()
+    parser.add_argument("--memory", metavar="MB", help="assumed memory of an execution on Azure (default: 256)")
+    parser.add_json_option()
     options = parser.parse(words)
     memory = options.memory
     if memory is not None and not (memory.isascii() and memory.isdecimal() and 0 < int(memory[:6]) <= 16384):

@@ -77,7 +77,9 @@ class InstallShim:
 
 def parse_init(words: Sequence[str]) -> Init:
     """Parse the arguments after `azemu init`. Raises SystemExit after --help and for wrong arguments."""
-    parser = _parser("init", "Create an app.", f"{_templates(app_templates())}\n{_INIT_EXAMPLES}")
+    parser = Parser(
+        "azemu init", description="Create an app.", epilog=f"{_templates(app_templates())}\n{_INIT_EXAMPLES}"
+    )
     add = parser.add_argument
     add("folder", nargs="?", type=Path, default=Path(), metavar="FOLDER", help="folder (default: the current one)")
     add("-t", "--template", default="http", metavar="T", help="template (default: http)")
@@ -91,6 +93,7 @@ def parse_init(words: Sequence[str]) -> Init:
         add(flag, action="store_true", help=argparse.SUPPRESS)
     options = parser.parse(words)
     _refuse_other_languages(parser, options.worker_runtime)
+    # A new app in folders would begin with the model that Microsoft no longer recommends.
     if options.model is not None and options.model.lower() != "v2":
         parser.error(
             f"--model: azemu creates apps of the model V2 only, not '{options.model}'. `azemu new` adds to both."
@@ -107,7 +110,11 @@ def parse_init(words: Sequence[str]) -> Init:
 
 def parse_new(words: Sequence[str]) -> New:
     """Parse the arguments after `azemu new`. Raises SystemExit after --help and for wrong arguments."""
-    parser = _parser("new", "Add a function to an app.", f"{_templates(function_templates())}\n{_NEW_EXAMPLES}")
+    parser = Parser(
+        "azemu new",
+        description="Add a function to an app.",
+        epilog=f"{_templates(function_templates())}\n{_NEW_EXAMPLES}",
+    )
     add = parser.add_argument
     add("words", nargs="*", metavar="TEMPLATE NAME", help="template, and name of the new function")
     # The spellings of `func new`.
@@ -116,25 +123,24 @@ def parse_new(words: Sequence[str]) -> New:
     add("-a", "--authlevel", metavar="LEVEL", help=f"HTTP triggers: {', '.join(AUTH_LEVELS)} (default: function)")
     add("--file", type=Path, metavar="FILE", help="Python file, from the folder of the app (default: function_app.py)")
     add("--no-test", dest="with_test", action="store_false", help="write no test")
-    add(
-        *("--app", "--script-root", "--prefix"),
-        type=Path,
-        default=Path(),
-        metavar="DIR",
-        help="folder of the app (default: the current folder)",
-    )
+    parser.add_app_option("--script-root", "--prefix")
     _add_common(parser)
     add("-l", "--language", help=argparse.SUPPRESS)
     options = parser.parse(words)
     _refuse_other_languages(parser, options.language)
     rest = list(options.words)
+    # What an option of `func new` gives is not expected as a word.
     template = options.template if options.template is not None else (rest.pop(0) if rest else None)
     name = options.name if options.name is not None else (rest.pop(0) if rest else None)
     if rest:
         parser.error(f"unknown argument '{rest[0]}'. Write TEMPLATE and NAME; names with spaces in quotation marks.")
     if not options.list and (template is None or name is None):
-        missing = "the template and the name" if template is None else "the name"
-        parser.error(f"{missing} of the new function is missing, as in `azemu new http greet`.")
+        missing = (
+            "the template and the name of the new function are"
+            if template is None
+            else "the name of the new function is"
+        )
+        parser.error(f"{missing} missing. Write them as in `azemu new http greet`.")
     if options.authlevel is not None and options.authlevel.lower() not in AUTH_LEVELS:
         parser.error(f"--authlevel: '{options.authlevel}' is not a level. Use one of: {', '.join(AUTH_LEVELS)}.")
     return New(
@@ -151,21 +157,11 @@ def parse_new(words: Sequence[str]) -> New:
 
 def parse_shim(words: Sequence[str]) -> InstallShim:
     """Parse the arguments after `azemu shim`. Raises SystemExit after --help and for wrong arguments."""
-    parser = _parser("shim", _SHIM_DESCRIPTION, _SHIM_EXAMPLES)
+    parser = Parser("azemu shim", description=_SHIM_DESCRIPTION, epilog=_SHIM_EXAMPLES)
     parser.add_argument("--remove", action="store_true", help="remove the command again")
-    parser.add_argument("--json", action="store_true", help="print one JSON document")
+    parser.add_json_option()
     options = parser.parse(words)
     return InstallShim(remove=options.remove, as_json=options.json)
-
-
-def _parser(command: str, description: str, epilog: str) -> Parser:
-    return Parser(
-        prog=f"azemu {command}",
-        description=description,
-        epilog=epilog,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
 
 
 def _templates(templates: list[Template]) -> str:
@@ -174,7 +170,7 @@ def _templates(templates: list[Template]) -> str:
 
 def _add_common(parser: Parser) -> None:
     parser.add_argument("--list", action="store_true", help="print the templates")
-    parser.add_argument("--json", action="store_true", help="print one JSON document")
+    parser.add_json_option()
 
 
 def _refuse_other_languages(parser: Parser, language: str | None) -> None:

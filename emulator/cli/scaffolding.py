@@ -39,17 +39,24 @@ def run_init(options: Init) -> int:
     # Double quotes, because the shells of all systems have them.
     quote = '"' if " " in str(options.folder) else ""
     steps = [] if folder == Path.cwd() else [f"cd {quote}{options.folder}{quote}"]
-    steps += ["azemu start"]
-    steps += ["python -m pip install pytest"] if importlib.util.find_spec("pytest") is None else []
-    steps += ["python -m pytest"]
+    if template.is_durable and not _is_installed("azure.durable_functions"):
+        steps.append("python -m pip install -r requirements.txt")
+    notes = {
+        "azemu start": "runs the app, and shows it at http://localhost:7071/azemu/",
+        "python -m pytest": "runs its tests",
+    }
+    steps.append("azemu start")
+    steps += [] if _is_installed("pytest") else ["python -m pip install pytest"]
+    steps.append("python -m pytest")
     if options.as_json:
         print_json(_as_json(written) | {"folder": str(folder), "template": template.name, "nextSteps": steps})
         return exit_codes.OK
     _say(f"Created an app in '{folder}' (template {template.name}).")
     _print_written(written, folder)
     _say("Next:")
+    width = max(map(len, steps))
     for step in steps:
-        _say(f"  {step}")
+        _say(f"  {step:{width}}   # {notes[step]}" if step in notes else f"  {step}")
     return exit_codes.OK
 
 
@@ -128,6 +135,13 @@ def _as_json(written: Written) -> dict[str, Any]:
         "snippets": {str(path): json.loads(snippet) for path, snippet in written.snippets.items()},
         "notes": list(written.notes),
     }
+
+
+def _is_installed(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError:
+        return False
 
 
 def _say(line: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,7 @@ examples:
   azemu send queue orders '{"id": 7}'                      put a message into the queue orders
   azemu send queue orders @order.json --connection Orders  from a file, into the account of the setting Orders
   azemu send blob images/cat.png cat.png                   upload a file
-  echo hello | azemu send blob inbox/hello.txt -             upload the standard input
+  echo hello | azemu send blob inbox/hello.txt -           upload the standard input
   azemu send eventgrid on_event '{"data": {"n": 1}}'       run a function for an event
 
 Messages and blobs get into the storage of the app, through its host if that is running. An event needs a running host.
@@ -52,11 +51,9 @@ def parse_send(kind: Literal["queue", "blob", "eventgrid"], words: Sequence[str]
         "eventgrid": "Run a function of a running host for an event, as Event Grid does.",
     }
     parser = Parser(
-        prog=f"azemu send {kind}",
+        f"azemu send {kind}",
         description=description[kind],
         epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
     )
     add = parser.add_argument
     match kind:
@@ -73,10 +70,8 @@ def parse_send(kind: Literal["queue", "blob", "eventgrid"], words: Sequence[str]
     if kind != "eventgrid":
         add("--connection", default=DEFAULT_CONNECTION, metavar="NAME", help="setting of the storage account")
         add("--yes", action="store_true", help="allow an account that is not on this machine")
-    add("-p", "--port", metavar="N", help="port of the host (default: that of the host of this folder)")
-    add("--app", type=Path, default=Path(), metavar="DIR", help="folder of the app (default: the current folder)")
-    add("--key", metavar="KEY", help="master key, if the host checks keys (default: the one in the app folder)")
-    add("--json", action="store_true", help="print one JSON document (docs/reference/json-output.md)")
+    parser.add_host_options()
+    parser.add_json_option()
     options = parser.parse(words)
     return Send(
         kind=kind,

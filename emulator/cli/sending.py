@@ -17,7 +17,7 @@ from emulator import bound_json as json
 from emulator import exit_codes
 from emulator.accounts import open_accounts
 from emulator.app_storage import open_app_storage
-from emulator.cli.host_client import HostClient, HostNotRunning, InvocationFailed, find_host, read_argument
+from emulator.cli.host_client import HostClient, HostNotRunning, InvocationFailed, find_host, read_argument, url_segment
 from emulator.cli.printing import print_json
 from emulator.cli.send_arguments import Send
 from emulator.clock import SystemClock
@@ -135,7 +135,7 @@ async def _store(command: Send, data: bytes) -> str:
 def _send_event(command: Send, data: bytes) -> int:
     events = completed_events(data, now=SystemClock().now(), new_id=new_id)
     host = find_host(command.app, port=command.port, key=command.key)
-    function = host.get(f"/admin/functions/{quote(command.target, safe='')}")
+    function = host.get(f"/admin/functions/{url_segment(command.target)}")
     if function.status != 200:
         raise ConfigurationError(f"The app at port {host.port} has no function '{command.target}'.")
     facts = function.json()

@@ -64,12 +64,9 @@ class Start:
 def parse_start(words: Sequence[str]) -> Start:
     """Parse the arguments after `azemu start`. Ends the process (SystemExit) after --help and for wrong arguments."""
     parser = Parser(
-        prog="azemu start",
+        "azemu start",
         description="Run the function app in the current folder, or in the nearest folder above it that has one.",
         epilog=_START_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        # An abbreviation that works today would become ambiguous with the next new option.
-        allow_abbrev=False,
     )
     add = parser.add_argument_group("HTTP").add_argument
     add("-p", "--port", metavar="N", help="port (default: LocalHttpPort of local.settings.json, or 7071)")
@@ -82,15 +79,10 @@ def parse_start(words: Sequence[str]) -> Start:
     add = parser.add_argument_group("dashboard").add_argument
     add("--dashboard-path", metavar="NAME", help="path of the dashboard (default: azemu), or none for no dashboard")
     add("--dashboard-writes", action="store_true", help="let it change storage accounts in Azure, too")
-    add = parser.add_argument_group("app").add_argument
-    # The second and third name are those of `func start`, which editors and scripts pass.
-    add(
-        *("--app", "--script-root", "--prefix"),
-        type=Path,
-        default=Path(),
-        metavar="DIR",
-        help="folder of the app (default: the current folder)",
-    )
+    group = parser.add_argument_group("app")
+    # Editors and scripts pass the names that the option has in `func start`.
+    parser.add_app_option("--script-root", "--prefix", group=group)
+    add = group.add_argument
     add("--functions", nargs="+", default=(), metavar="NAME", help="run only these functions")
     add(
         "--storage",

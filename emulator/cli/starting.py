@@ -45,6 +45,7 @@ def run_start(command: Start) -> int:
     # Printed here and not in the host process, which reads the same files again after every restart.
     for warning in configuration.warnings:
         console.print(warning, level=LogLevel.WARNING)
+    # As the app will see it: a setting may come from the file or from the environment.
     environ = {**os.environ, **configuration.environment(configuration.port)}
     if (message := missing_settings_message(configuration.root, configuration.settings, environ)) is not None:
         console.print(message, level=LogLevel.WARNING)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,11 +55,9 @@ class Transfer:
 def parse_transfer(action: Literal["export", "import", "copy"], words: Sequence[str]) -> Transfer:
     """Parse the arguments after `azemu storage ACTION`. Raises SystemExit after --help and for errors."""
     parser = Parser(
-        prog=f"azemu storage {action}",
+        f"azemu storage {action}",
         description=_DESCRIPTIONS[action],
         epilog=_EXAMPLES[action],
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
     )
     parser.add_argument("--app", type=Path, default=Path(), metavar="DIR", help="folder of the app, for its settings")
     connection = "name of a connection setting of the app, a connection string, azurite or builtin:PATH"
@@ -73,10 +70,11 @@ def parse_transfer(action: Literal["export", "import", "copy"], words: Sequence[
     if action != "copy":
         meaning = "file to write" if action == "export" else "file that an export has written"
         parser.add_argument("file", type=Path, metavar="FILE", help=meaning)
+    # An import takes what the file contains, which the export has chosen.
     if action != "import":
         parser.add_argument("--hub", metavar="NAME", help="only the queues, tables and containers of this task hub")
     parser.add_argument("--force", action="store_true", help="overwrite existing data")
-    parser.add_argument("--json", action="store_true", help="print one JSON document (docs/reference/json-output.md)")
+    parser.add_json_option()
     options = parser.parse(words)
     return Transfer(
         action=action,

@@ -6,11 +6,10 @@ import asyncio
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
-from urllib.parse import quote
 
 from emulator import exit_codes
 from emulator.cli.durable_access import RequestRefused, open_hub_storage
-from emulator.cli.host_client import HostClient, HostNotRunning, InvocationFailed, find_host
+from emulator.cli.host_client import HostNotRunning, find_host, url_segment
 from emulator.cli.printing import one_line, print_json
 from emulator.cli.why_arguments import Why
 from emulator.clock import SystemClock
@@ -25,10 +24,19 @@ def run_why(command: Why) -> int:
     members = _of_host(command) or asyncio.run(_of_storage(command))
     if command.json:
         print_json(members)
-    elif command.instance_id is None:
-        _print_all(members)
-    else:
+    elif command.instance_id is not None:
         _print_one(members)
+    else:
+        instances = members["instances"]
+        if not instances:
+            _print_lines(["No instance waits: all have ended."])
+        for number, instance in enumerate(instances):
+            # An empty line between two of them.
+            _print_lines([""] * (number > 0))
+            _print_one(instance)
+        if members["hasMore"]:
+            sys.stderr.write(f"There are more than these {len(instances)} instances. Name one: azemu why ID\n")
+    # For scripts: a misspelled id is an error, an instance that waits is none.
     return exit_codes.FAILED if members.get("cause") == "does-not-exist" else exit_codes.OK
 
 
@@ -43,21 +51,15 @@ def _of_host(command: Why) -> Mapping[str, Any] | None:
         if where.port is not None:
             raise
         return None
-    if host.dashboard is None:
-        raise InvocationFailed(
-            f"The host at port {host.port} was started with --dashboard-path none, which also ends `azemu why`. To "
-            "read the task hub without it, name its storage with --storage."
-        )
-    return _asked(host, command.instance_id)
-
-
-def _asked(host: HostClient, instance_id: str | None) -> Mapping[str, Any]:
-    end = "" if instance_id is None else f"/{quote(instance_id, safe='')}"
-    response = host.get(f"/{host.dashboard}/api/why{end}")
+    # Only if the user asks for it: storage does not show the line of code that waits, and the host knows it.
+    advice = " To read the task hub without it, name its storage with --storage."
+    path = host.dashboard_path("why", advice=advice)
+    end = "" if command.instance_id is None else f"/{url_segment(command.instance_id)}"
+    response = host.get(f"{path}api/why{end}")
     members = response.json()
     if response.status != 200 or not isinstance(members, dict):
-        message = members.get("error", {}).get("message") if isinstance(members, dict) else None
-        raise RequestRefused(message or f"The host at port {host.port} answered with status {response.status}.")
+        refusal = response.refusal() or f"The host at port {host.port} answered with status {response.status}."
+        raise RequestRefused(refusal)
     return members
 
 
@@ -80,18 +82,7 @@ def _print_one(members: Mapping[str, Any]) -> None:
     _print_lines([f"  What to do: {advice}" for advice in members["advice"]])
 
 
-def _print_all(members: Mapping[str, Any]) -> None:
-    instances = members["instances"]
-    if not instances:
-        _print_lines(["No instance waits: all have ended."])
-    for number, instance in enumerate(instances):
-        if number:
-            _print_lines([""])
-        _print_one(instance)
-    if members["hasMore"]:
-        sys.stderr.write(f"There are more than these {len(instances)} instances. Name one: azemu why ID\n")
-
-
 def _print_lines(lines: Sequence[str]) -> None:
     for line in lines:
+        # Names and reasons come from the app, and may contain control characters.
         sys.stdout.write(f"{one_line(line)}\n")

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 from emulator.cli.durable_choice import HubChoice
@@ -34,24 +32,20 @@ class Why:
 def parse_why(words: Sequence[str]) -> Why:
     """Parse the arguments of `azemu why`. Raises SystemExit after --help and for wrong arguments."""
     parser = Parser(
-        prog="azemu why",
+        "azemu why",
         description="Explain why an orchestration does not progress.",
         epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
     )
     add = parser.add_argument
     add("instance_id", metavar="ID", nargs="?", help="the instance (default: all that have not ended)")
-    add("--app", type=Path, default=Path(), metavar="DIR", help="folder of the app (default: the current folder)")
-    add("-p", "--port", metavar="N", help="port of the host (default: that of the host of this folder)")
-    add("--key", metavar="KEY", help="master key, if the host checks keys (default: the one in the app folder)")
+    parser.add_host_options()
     add("--hub", metavar="NAME", help="do not ask a host, but read this task hub")
     add(
         "--storage",
         metavar="STORAGE",
         help="do not ask a host, but read this storage: azurite, builtin, builtin:PATH or a connection string",
     )
-    add("--json", action="store_true", help="print one JSON document (docs/reference/json-output.md)")
+    parser.add_json_option()
     options = parser.parse(words)
     return Why(
         where=HubChoice(

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 def mounted_routes(path: str, parts: Callable[[], DashboardParts]) -> list[Route]:
     """Return the routes below `/path`. `path`: one segment. `parts`: called at the first request."""
 
+    # Once: the dashboard keeps an index of the instances.
     @cache
     def dashboard() -> Dashboard:
         # Few runs of a host need it, and `azemu start` should not wait for its modules.

@@ -6,13 +6,14 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
-from typing import Final, Protocol
+from typing import Protocol
 
 from emulator.clock import Clock
 from emulator.config.connections import DEFAULT_CONNECTION
 from emulator.config.start import Configuration
-from emulator.durable.azurestorage.names import HubNames
+from emulator.durable.azurestorage.names import HubNames, hub_names
 from emulator.durable.options import DurableTaskOptions, resolve_options
+from emulator.extensions.durable.functions import is_durable
 from emulator.extensions.durable.hubs import HubDirectory
 from emulator.host.captured_outputs import CapturedOutputs
 from emulator.host.host import Host
@@ -22,10 +23,6 @@ from emulator.ids import NewId
 from emulator.storage.accounts import StorageAccounts
 from emulator.storage.counting import RequestCounts
 from emulator.worker.inprocess import InProcessWorker
-
-_DURABLE_TYPES: Final = frozenset(
-    ("orchestrationtrigger", "activitytrigger", "entitytrigger", "durableclient", "orchestrationclient")
-)
 
 
 class Waiting(Protocol):
@@ -87,20 +84,12 @@ class DashboardParts:
     @cached_property
     def hub_names(self) -> HubNames:
         """The names of the queues, tables and containers of the app's task hub."""
-        provider = self.durable_options.storage_provider
-        return HubNames(
-            hub=self.durable_options.stored_hub_name,
-            partition_count=provider.partition_count,
-            tracking_prefix=provider.tracking_store_name_prefix if provider.tracking_store_connection_name else None,
-        )
+        return hub_names(self.durable_options)
 
     @property
     def is_durable(self) -> bool:
         """Whether the app has durable functions, so that it has a task hub."""
-        functions = self.host.catalog.functions
-        return any(
-            binding.type.lower() in _DURABLE_TYPES for function in functions for binding in function.metadata.bindings
-        )
+        return is_durable(self.host.catalog.functions)
 
     @cached_property
     def hubs(self) -> HubDirectory:

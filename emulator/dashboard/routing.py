@@ -18,12 +18,18 @@ from aiohttp import web
 from emulator import bound_json as json
 from emulator.config.connections import DEFAULT_CONNECTION
 from emulator.dashboard.parts import DashboardParts
+from emulator.errors import ConfigurationError, EmulatorError, StorageUnavailable
 from emulator.host.admin.api import admin_route, json_response
 from emulator.host.http.keys.authorization import AdminApi
 from emulator.host.http.routing.routes import Handler, HttpCall, Route
 from emulator.host.http.server.requests import read_body
+from emulator.logs import get_logger
+from emulator.storage.port import StorageError, StorageUnreachable
+
+_log = get_logger(__name__)
 
 MAX_BODY_BYTES = 100 * 1024 * 1024
+_MOST_DIGITS = 20
 
 
 class ApiError(Exception):
@@ -42,6 +48,21 @@ def endpoint(methods: str, template: str, handler: Handler) -> Route:
 def error_response(status: int, message: str) -> web.Response:
     """Return the response for an error: `{"error": {"message": …}}`."""
     return json_response({"error": {"message": message}}, status=status)
+
+
+def error_members(error: Exception, path: str) -> tuple[int, str]:
+    """Return the status and the message for an error of an endpoint. `path`: of the request, for the log."""
+    match error:
+        case ApiError() | StorageError():
+            return error.status, str(error)
+        case StorageUnavailable() | StorageUnreachable():
+            return 503, str(error)
+        case ConfigurationError():
+            return 400, str(error)
+        case EmulatorError():
+            return 500, str(error)
+    _log.error("The dashboard could not answer the request of %s.", path, exc_info=error)
+    return 500, f"{type(error).__name__}: {error}"
 
 
 def check_writable(parts: DashboardParts, connection: str = DEFAULT_CONNECTION) -> None:
@@ -74,9 +95,11 @@ def number_of(call: HttpCall, name: str, default: int, *, highest: int) -> int:
     text = call.request.query.get(name)
     if text is None:
         return default
-    if not text.isdecimal() or not text.isascii() or int(text[:12]) > highest:
+    digits = text.lstrip("0") or text[:1]
+    # Python refuses to convert thousands of digits.
+    if not digits.isdecimal() or not digits.isascii() or len(digits) > _MOST_DIGITS or int(digits) > highest:
         raise ApiError(400, f"The parameter {name} must be a number from 0 to {highest}, not '{text[:50]}'.")
-    return int(text)
+    return int(digits)
 
 
 def utc_text(moment: datetime | None) -> str | None:

@@ -19,20 +19,16 @@ from emulator.dashboard.api.logs import logs_routes
 from emulator.dashboard.api.report import report_routes
 from emulator.dashboard.api.settings import settings_routes
 from emulator.dashboard.api.storage import storage_routes
+from emulator.dashboard.api.transfer import transfer_routes
 from emulator.dashboard.api.virtual_time import time_routes
 from emulator.dashboard.api.why import why_routes
 from emulator.dashboard.durable.task_hub import DashboardHub
 from emulator.dashboard.parts import DashboardParts
-from emulator.dashboard.routing import ApiError, error_response
-from emulator.errors import ConfigurationError, EmulatorError, StorageUnavailable
+from emulator.dashboard.routing import error_members, error_response
 from emulator.host.http.callers import CallerRules
 from emulator.host.http.routing.paths import split_path
 from emulator.host.http.routing.routes import HttpCall, Route, first_match
 from emulator.host.http.server.requests import BodyBroken, BodyTooLarge
-from emulator.logs import get_logger
-from emulator.storage.port import StorageError, StorageUnreachable
-
-_log = get_logger(__name__)
 
 _FILES: Final = Path(__file__).parent / "static"
 _TYPES: Final = {
@@ -67,6 +63,7 @@ def api_routes(parts: DashboardParts) -> list[Route]:
         *instances_routes(parts, hub),
         *instance_routes(parts, hub),
         *entities_routes(parts, hub),
+        *transfer_routes(parts),
         *why_routes(parts),
         *report_routes(parts),
     ]
@@ -111,21 +108,10 @@ class Dashboard:
         route, values = matched
         try:
             response = await route.handler(HttpCall(request=call.request, path=call.path, values=values))
-        except ApiError as error:
-            response = error_response(error.status, str(error))
         except (BodyTooLarge, BodyBroken):
             raise
-        except (StorageUnavailable, StorageUnreachable) as error:
-            response = error_response(503, str(error))
-        except StorageError as error:
-            response = error_response(error.status, str(error))
-        except ConfigurationError as error:
-            response = error_response(400, str(error))
-        except EmulatorError as error:
-            response = error_response(500, str(error))
         except Exception as error:
-            _log.exception("The dashboard's %s failed.", route.name)
-            response = error_response(500, f"{type(error).__name__}: {error}")
+            response = error_response(*error_members(error, call.path))
         return self._answered(response)
 
     def _answered(self, response: web.StreamResponse) -> web.StreamResponse:

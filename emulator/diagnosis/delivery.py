@@ -7,7 +7,9 @@ from datetime import timedelta
 
 from emulator.diagnosis.facts import HostFacts, HubFacts, QueueFacts, SeenMessage
 from emulator.diagnosis.finding import Cause, Finding, Note
+from emulator.durable.azurestorage.messaging.visibility import abandoned_for
 from emulator.durable.core.identity import FunctionKind, is_entity
+from emulator.durable.engine.work_log import FailedWork
 
 # A host that polls with the longest interval of .NET receives a message within this time.
 _NORMAL_WAIT = timedelta(seconds=30)
@@ -22,6 +24,7 @@ def undelivered(instance_id: str, hub: HubFacts) -> Finding:
     """Return why the messages to an instance are not processed."""
     queue = hub.control_queue(instance_id)
     messages = messages_to(instance_id, hub)
+    # A host processes all messages of an instance together, so the oldest one tells how long they wait.
     first = messages[0] if messages else None
     waiting = (
         [
@@ -37,43 +40,46 @@ def undelivered(instance_id: str, hub: HubFacts) -> Finding:
         if first is not None
         else []
     )
-    finding = nobody_reads(queue.name, hub)
+    finding = queue_without_reader(queue.name, hub)
     if finding is not None:
         return Finding(cause=finding.cause, values=finding.values, notes=[*waiting, *finding.notes])
     host, lease = hub.host, hub.leases.get(queue.name)
     owner = lease.owner if lease else None
+    # Nothing is known of what another host does with the messages that it has received.
     if host is None or (queue.name not in host.owned_queues and owner != host.name):
+        # Too early to call it a problem of the owner.
         if first is not None and hub.now - first.inserted_at < _NORMAL_WAIT:
             values = {"queue": queue.name, "ahead": ahead_of(first, queue)}
             return Finding(cause=Cause.QUEUED, values=values, notes=waiting)
+        # A host that diagnoses the hub, and does not own the queue, may be of another app than the owner.
+        other_app = [Note(key="other-app", values={"own": host.name, "hub": hub.names.hub})] if host is not None else []
         return Finding(
             cause=Cause.OTHER_HOST,
             values={"queue": queue.name, "owner": owner or "another host", "now": hub.now},
-            notes=[*waiting, *_elsewhere(hub)],
+            notes=[*waiting, *other_app],
         )
     kind = FunctionKind.ENTITY if is_entity(instance_id) else FunctionKind.ORCHESTRATOR
     limit = host.limits.entities if kind is FunctionKind.ENTITY else host.limits.orchestrators
+    # Before what was received: messages stay received while their instance waits for a slot.
     if host.count(kind) >= limit:
-        names = sorted({work.name for work in host.running if work.kind is kind})
-        return Finding(
-            cause=Cause.ORCHESTRATOR_SLOTS,
-            values={"kind": kind.value, "limit": limit, "running": names},
-            notes=waiting,
-        )
+        values = {"kind": kind.value, "limit": limit, "running": host.names_of(kind)}
+        return Finding(cause=Cause.ORCHESTRATOR_SLOTS, values=values, notes=waiting)
     if instance_id in host.received:
         return Finding(cause=Cause.RECEIVED, values={"queue": queue.name}, notes=waiting)
     if first is not None and first.is_hidden(hub.now):
-        return Finding(cause=Cause.HIDDEN, values=_hidden_values(first, "the message"), notes=waiting)
+        values = {"what": "the message", "until": first.visible_at, "count": first.dequeue_count}
+        return Finding(cause=Cause.HIDDEN, values=values, notes=waiting)
     return Finding(cause=Cause.QUEUED, values={"queue": queue.name, "ahead": ahead_of(first, queue)}, notes=waiting)
 
 
-def nobody_reads(queue: str, hub: HubFacts) -> Finding | None:
+def queue_without_reader(queue: str, hub: HubFacts) -> Finding | None:
     """Return the finding if no host reads a control queue at present."""
     lease, host = hub.leases.get(queue), hub.host
     if not hub.has_host and host is not None and host.load_errors:
         # A host whose app has no functions does not work on the hub.
         return Finding(cause=Cause.APP_BROKEN, values={"reason": load_error(host)})
     if not hub.has_host:
+        # Rows of leases stay behind, and say who worked on the hub last.
         gone = sorted({other.owner for other in hub.leases.values() if other.owner})
         expired = max((other.expires_at for other in hub.leases.values() if other.expires_at), default=None)
         notes = [Note(key="last-host", values={"hosts": gone, "at": expired})] if gone else []
@@ -98,14 +104,9 @@ def no_host_note(hub: HubFacts) -> Sequence[Note]:
     return () if hub.has_host else (Note(key="no-host", values={"hub": hub.names.hub}),)
 
 
-def _elsewhere(hub: HubFacts) -> Sequence[Note]:
-    if hub.host is None:
-        return ()
-    return [Note(key="other-app", values={"own": hub.host.name, "hub": hub.names.hub})]
-
-
 def ahead_of(message: SeenMessage | None, queue: QueueFacts) -> int:
     """Return how many of the known messages of a queue were put before this one."""
+    # It is not among the messages that could be read, so all of them may come first.
     if message is None:
         return queue.count
     return next((number for number, other in enumerate(queue.messages) if other.id == message.id), len(queue.messages))
@@ -124,32 +125,38 @@ def poison(message: SeenMessage, queue: str, hub: HubFacts) -> Finding:
     )
 
 
-def unreadable_in(queue: QueueFacts) -> SeenMessage | None:
-    """Return a message of the queue that cannot be read."""
-    return next((message for message in queue.messages if message.problem), None)
-
-
-def unreadable(message: SeenMessage, queue: str) -> Finding:
-    """Return the finding for a message that cannot be read, and that may be the one that is missing."""
-    values = {"id": message.id, "queue": queue, "count": message.dequeue_count, "problem": message.problem}
-    return Finding(cause=Cause.UNREADABLE_MESSAGE, values=values)
-
-
-def lost(what: str, hub: HubFacts) -> Finding:
-    """Return the finding for a message that is in no queue. `what`: such as "the message of activity charge"."""
-    return Finding(cause=Cause.LOST, values={"what": what, "repaired": hub.may_lose_writes and hub.has_host})
-
-
 def missing_message(what: str, queues: Sequence[QueueFacts], hub: HubFacts) -> Finding | None:
-    """Return the finding if a message is in none of these queues; None: a hidden message may be it."""
+    """Return the finding if a message is in none of these queues; None: a hidden message may be it.
+
+    `what`: such as "the message of the activity charge".
+    """
+    # A message that the store does not show may be hidden, and must not be called lost.
     if not all(queue.is_complete for queue in queues):
         return None
     for queue in queues:
-        broken = unreadable_in(queue)
-        if broken is not None:
-            return unreadable(broken, queue.name)
-    return lost(what, hub)
+        for message in queue.messages:
+            # A message that cannot be read may be the one that is missing.
+            if message.problem:
+                values = {"id": message.id, "queue": queue.name, "count": message.dequeue_count}
+                return Finding(cause=Cause.UNREADABLE_MESSAGE, values={**values, "problem": message.problem})
+    # `work.repairing` sends such messages again, on storage that may lose writes and only in a running host.
+    return Finding(cause=Cause.LOST, values={"what": what, "repaired": hub.may_lose_writes and hub.has_host})
 
 
-def _hidden_values(message: SeenMessage, what: str) -> dict[str, object]:
-    return {"what": what, "until": message.visible_at, "count": message.dequeue_count}
+def undelivered_or_lost(what: str, instance_id: str, queues: Sequence[QueueFacts], hub: HubFacts) -> Finding:
+    """Return why a message that must be in one of these queues does not arrive. `what`: see `missing_message`."""
+    # A message that nothing can bring back is worse than a queue without a host, which the next start ends.
+    queue = hub.control_queue(instance_id).name
+    return missing_message(what, queues, hub) or queue_without_reader(queue, hub) or undelivered(instance_id, hub)
+
+
+def failed_values(failed: FailedWork, hub: HubFacts) -> dict[str, object]:
+    """Return what the texts need about a work item that could not be completed."""
+    return {
+        "name": failed.name,
+        "attempts": failed.attempts,
+        # Reasons may have a stack behind the first line.
+        "reason": failed.reason.partition("\n")[0],
+        "retry": failed.at + abandoned_for(failed.attempts),
+        "now": hub.now,
+    }

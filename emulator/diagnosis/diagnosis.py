@@ -21,7 +21,7 @@ from emulator.diagnosis.lease_reader import read_leases
 from emulator.diagnosis.queue_reader import control_queue_count, read_queues
 from emulator.diagnosis.waits import lock_holder, needed_instances
 from emulator.durable.azurestorage.large import LargePayloads
-from emulator.durable.azurestorage.names import HubNames
+from emulator.durable.azurestorage.names import hub_names
 from emulator.durable.core.identity import is_entity
 from emulator.durable.options import DurableTaskOptions
 from emulator.ids import new_id
@@ -64,18 +64,12 @@ class Diagnosis:
         host: RunningHost | None = None,
         may_lose_writes: bool = False,
     ) -> None:
-        self._options = options
         self._account = account
         self._tracking = tracking or account
         self._clock = clock
         self._host = host
         self._may_lose_writes = may_lose_writes
-        provider = options.storage_provider
-        self._names = HubNames(
-            hub=options.stored_hub_name,
-            partition_count=provider.partition_count,
-            tracking_prefix=provider.tracking_store_name_prefix if tracking else None,
-        )
+        self._names = hub_names(options)
         self._large = LargePayloads(
             self._tracking.container(self._names.large_message_container),
             clock,
@@ -90,7 +84,8 @@ class Diagnosis:
             return (await self._explain([instance_id]))[0]
         except StorageUnreachable as error:
             facts = InstanceFacts(instance_id=instance_id)
-            return explanation_of(facts, _unreachable(error), None)
+            values = {"reason": str(error).removesuffix(".")}
+            return explanation_of(facts, Finding(cause=Cause.STORAGE_UNREACHABLE, values=values), None)
 
     async def why_all(self, limit: int = MOST_INSTANCES) -> AllExplanations:
         """Explain the orchestrations that have not ended, `limit` at most. Raises StorageUnreachable."""
@@ -113,6 +108,7 @@ class Diagnosis:
         """Read these instances, those that they wait for, and the hub."""
         instances = await self._read_instances(instance_ids)
         count = await control_queue_count(self._account, self._names.hub)
+        # The hub may have been created with another number than host.json has now.
         names = replace(self._names, partition_count=count or self._names.partition_count)
         queues = await read_queues(self._account, names, self._large)
         now = Instant.of(self._clock.now())
@@ -130,6 +126,7 @@ class Diagnosis:
     async def _read_instances(self, instance_ids: Iterable[str]) -> dict[str, InstanceFacts]:
         asked, found = list(dict.fromkeys(instance_ids)), dict[str, InstanceFacts]()
         waiting = list(asked)
+        # Limited, because a chain of instances that wait for each other may be long.
         while waiting and len(found) < len(asked) + _MOST_RELATED:
             instance_id = waiting.pop(0)
             if instance_id in found:
@@ -137,23 +134,17 @@ class Diagnosis:
             facts = await self._instances.read(instance_id)
             if instance_id in asked and facts.status is None and not facts.events:
                 facts = replace(facts, similar=await self._instances.similar(instance_id))
-            found[instance_id] = await self._with_position(facts)
+            status = facts.status.runtime_status if facts.status else None
+            has_ended = status is not None and status.is_terminal
+            # An entity has no code that waits.
+            if self._host is not None and facts.events and not has_ended and not is_entity(instance_id):
+                facts = replace(facts, position=await self._host.position(facts))
+            found[instance_id] = facts
             waiting += needed_instances(facts)
             holder = lock_holder(facts) if is_entity(instance_id) else None
             if holder is not None:
                 waiting.append(holder)
         return found
-
-    async def _with_position(self, facts: InstanceFacts) -> InstanceFacts:
-        status = facts.status.runtime_status if facts.status else None
-        has_ended = status is not None and status.is_terminal
-        if self._host is None or has_ended or not facts.events or is_entity(facts.instance_id):
-            return facts
-        return replace(facts, position=await self._host.position(facts))
-
-
-def _unreachable(error: StorageUnreachable) -> Finding:
-    return Finding(cause=Cause.STORAGE_UNREACHABLE, values={"reason": str(error).removesuffix(".")})
 
 
 def _has_lost(finding: Finding) -> bool:

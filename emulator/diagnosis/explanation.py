@@ -66,7 +66,13 @@ class Explanation:
 def explanation_of(facts: InstanceFacts, finding: Finding, hub: HubFacts | None) -> Explanation:
     """Put the texts of a finding together. `hub`: to say which queues were not read completely."""
     status = facts.status.runtime_status if facts.status else None
-    unread = [] if hub is None else _unread(finding, facts, hub)
+    unread: list[str] = []
+    if hub is not None and any(leaf.cause in _ABOUT_QUEUES for leaf in _leaves(finding)):
+        unread = [
+            texts.NOTES["more-messages"].format(queue=queue.name, shown=len(queue.messages), count=queue.count)
+            for queue in (hub.control_queue(facts.instance_id), hub.work_items)
+            if not queue.is_complete
+        ]
     return Explanation(
         instance_id=facts.instance_id,
         name=facts.name,
@@ -81,17 +87,6 @@ def explanation_of(facts: InstanceFacts, finding: Finding, hub: HubFacts | None)
 
 # Causes that say what is in a queue, or what is not.
 _ABOUT_QUEUES = frozenset({Cause.HIDDEN, Cause.QUEUED, Cause.ACTIVITY_QUEUED, Cause.ACTIVITY_SLOTS, Cause.OTHER_HOST})
-
-
-def _unread(finding: Finding, facts: InstanceFacts, hub: HubFacts) -> Sequence[str]:
-    if not any(leaf.cause in _ABOUT_QUEUES for leaf in _leaves(finding)):
-        return []
-    queues = (hub.control_queue(facts.instance_id), hub.work_items)
-    return [
-        texts.NOTES["more-messages"].format(queue=queue.name, shown=len(queue.messages), count=queue.count)
-        for queue in queues
-        if not queue.is_complete
-    ]
 
 
 def _leaves(finding: Finding) -> Sequence[Finding]:

@@ -6,13 +6,23 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from emulator.durable.azurestorage.names import HubNames
-from emulator.durable.core.events import ExecutionStarted, HistoryEvent
+from emulator.durable.core.events import (
+    EventSent,
+    ExecutionStarted,
+    HistoryEvent,
+    SubOrchestrationInstanceCreated,
+    TaskScheduled,
+    TimerCreated,
+)
 from emulator.durable.core.identity import FunctionKind
 from emulator.durable.core.replay.program import OpenWait
 from emulator.durable.engine.work_log import FailedWork, Generations, RunningWork, WorkKey
 from emulator.durable.hub import InstanceStatus
 from emulator.instant import Instant
 from emulator.worker.yields import Place
+
+ACTIONS = (TaskScheduled, TimerCreated, SubOrchestrationInstanceCreated, EventSent)
+"""Events that record an action of an orchestrator, with its number."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,7 +34,6 @@ class SeenMessage:
 
     id: str
     target: str | None = None
-    execution_id: str | None = None
     event: HistoryEvent | None = None
     problem: str = ""
     inserted_at: Instant
@@ -110,6 +119,10 @@ class HostFacts:
     def count(self, kind: FunctionKind) -> int:
         """Return how many functions of this kind run here."""
         return sum(work.kind is kind for work in self.running)
+
+    def names_of(self, kind: FunctionKind) -> Sequence[str]:
+        """Return the names of the functions of this kind that run here, each once."""
+        return sorted({work.name for work in self.running if work.kind is kind})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -87,6 +87,11 @@ class Note:
     values: Mapping[str, object] = field(default_factory=dict)
 
 
+def notes_of_places(places: Sequence[str]) -> Sequence[Note]:
+    """Return a note for each line of code at which a running call is."""
+    return [Note(key="at", values={"place": place}) for place in places]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
     """A cause with what its text names. `place`: the line of the app that waits.

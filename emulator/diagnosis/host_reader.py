@@ -10,16 +10,10 @@ from emulator.diagnosis.facts import HostFacts, InstanceFacts, Limits, Position
 from emulator.diagnosis.positions import Trace, position_of
 from emulator.durable.core.identity import FunctionKind
 from emulator.durable.engine.work_log import WorkKey
-from emulator.extensions.durable.functions import name_of
+from emulator.extensions.durable.functions import TRIGGERS, find_function, name_of
 from emulator.extensions.durable.services import DurableServices
 from emulator.host.host import Host
 from emulator.worker.yields import Place
-
-_TRIGGERS = {
-    "orchestrationtrigger": FunctionKind.ORCHESTRATOR,
-    "activitytrigger": FunctionKind.ACTIVITY,
-    "entitytrigger": FunctionKind.ENTITY,
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +41,8 @@ class RunningHost:
         if services is None:
             return None
         log, hub, options = services.work_log, services.own_hub, services.options
+        functions = self.host.catalog.functions
+        called = {work.name.lower(): find_function(functions, work.kind, work.name) for work in log.running}
         return HostFacts(
             name=hub.worker_id,
             owned_queues=frozenset(hub.owned_queues()),
@@ -59,7 +55,7 @@ class RunningHost:
                 kind: frozenset(name.lower() for name in services.functions.names(kind)) for kind in FunctionKind
             },
             switched_off=self._switched_off(),
-            places={work.name.lower(): self._places(work.kind, work.name) for work in log.running},
+            places={name: self.places(function.name) for name, function in called.items() if function is not None},
             load_errors=self.host.load_errors,
             limits=Limits(
                 activities=options.max_concurrent_activity_functions,
@@ -70,34 +66,34 @@ class RunningHost:
 
     async def position(self, facts: InstanceFacts) -> Position | None:
         """Return where the code of an instance waits; None if this host does not have its orchestrator."""
-        services, function = self.services, self._function_of(FunctionKind.ORCHESTRATOR, facts.name)
+        services = self.services
+        function = find_function(self.host.catalog.functions, FunctionKind.ORCHESTRATOR, facts.name)
         if services is None or function is None:
             return None
         # A function that blocks would block the replay, too.
         if services.work_log.running_of(WorkKey(facts.instance_id)) is not None:
             return None
         interval = services.options.http_settings.default_async_request_sleep_time
-        position = await position_of(facts, self.trace, function, http_poll_interval=interval)
-        return self._relative(position)
+        position = await position_of(facts, self.trace, function.name, http_poll_interval=interval)
 
-    def _places(self, kind: FunctionKind, name: str) -> Sequence[str]:
-        function = self._function_of(kind, name)
-        return () if function is None else self.places(function)
+        def relative(place: Place) -> Place:
+            # Findings show paths from the app's folder; code of libraries keeps its whole path.
+            path = Path(place.file)
+            if not path.is_relative_to(self.root):
+                return place
+            return Place(path.relative_to(self.root).as_posix(), place.line)
 
-    def _function_of(self, kind: FunctionKind, name: str) -> str | None:
-        """Return the name of the function that orchestrations and clients call `name`."""
-        for function in self.host.catalog.functions:
-            if _TRIGGERS.get(function.trigger.type.lower()) is not kind:
-                continue
-            if name_of(kind, function.name, function.trigger).lower() == name.lower():
-                return function.name
-        return None
+        return replace(
+            position,
+            place=relative(position.place) if position.place else None,
+            places={number: relative(place) for number, place in position.places.items()},
+        )
 
     def _switched_off(self) -> Mapping[str, str]:
         """Return the durable functions that the app declares and that do not run, and why."""
         off: dict[str, str] = {}
         for function in self.host.catalog.functions:
-            kind = _TRIGGERS.get(function.trigger.type.lower())
+            kind = TRIGGERS.get(function.trigger.type.lower())
             if kind is not None and function.disabled:
                 off[name_of(kind, function.name, function.trigger).lower()] = (
                     f"it is disabled (app setting AzureWebJobs.{function.name}.Disabled)"
@@ -109,16 +105,3 @@ class RunningHost:
         for problem in self.host.catalog.problems:
             off[problem.function.lower()] = problem.message
         return off
-
-    def _relative(self, position: Position) -> Position:
-        def relative(place: Place) -> Place:
-            path = Path(place.file)
-            return (
-                Place(path.relative_to(self.root).as_posix(), place.line) if path.is_relative_to(self.root) else place
-            )
-
-        return replace(
-            position,
-            place=relative(position.place) if position.place else None,
-            places={number: relative(place) for number, place in position.places.items()},
-        )

@@ -38,6 +38,7 @@ class InstanceReader:
         events: Sequence[HistoryEvent] = ()
         unreadable = ""
         try:
+            # Row before history: checkpoints write them the other way round, so the history is not older than the row.
             status = await self._instances.status(instance_id, with_input=False)
             events = (await self._history.load(instance_id)).events
         except NotFound:
@@ -68,6 +69,7 @@ class InstanceReader:
                 return [], False
             found += [row.instance_id for row in page.instances if not is_entity(row.instance_id)]
             continuation = page.continuation
+            # One more than asked for is read, to know whether there are more.
             if continuation is None or len(found) > limit:
                 return found[:limit], len(found) > limit
 
@@ -80,5 +82,6 @@ class InstanceReader:
             return []
         ids = {row.instance_id.lower(): row.instance_id for row in page.instances}
         near = difflib.get_close_matches(instance_id.lower(), ids, n=_MOST_SIMILAR, cutoff=0.6)
+        # An id that was copied incompletely is a beginning of the right one.
         begun = [key for key in ids if key.startswith(instance_id.lower())]
         return [ids[key] for key in dict.fromkeys((*begun, *near))][:_MOST_SIMILAR]

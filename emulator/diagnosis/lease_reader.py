@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from emulator.diagnosis.facts import LeaseFacts
 from emulator.durable.azurestorage.names import HubNames
 from emulator.durable.azurestorage.partitioning.blob_leases import LeaseRecord
-from emulator.durable.azurestorage.partitioning.table_partitions import Partition, read_partition
+from emulator.durable.azurestorage.partitioning.table_partitions import read_partition
 from emulator.instant import Instant
 from emulator.storage.paging import query_rows
 from emulator.storage.port import LeaseState, NotFound, StorageAccount
@@ -30,18 +30,19 @@ async def _table_leases(tracking: StorageAccount, names: HubNames, now: Instant)
         partitions = [read_partition(row) async for row in query_rows(tracking.table(names.partitions_table))]
     except NotFound:
         return {}
-    return {row.queue_name: _lease_of(row, now) for row in partitions if row.queue_name in names.control_queues}
-
-
-def _lease_of(partition: Partition, now: Instant) -> LeaseFacts:
-    expires_at = partition.expires_at
-    return LeaseFacts(
-        queue=partition.queue_name,
-        owner=partition.owner,
-        expires_at=expires_at,
-        is_live=partition.owner is not None and expires_at is not None and now < expires_at,
-        is_draining=partition.is_draining,
-    )
+    # A hub that was created with more partitions keeps their rows.
+    return {
+        partition.queue_name: LeaseFacts(
+            queue=partition.queue_name,
+            owner=partition.owner,
+            expires_at=partition.expires_at,
+            # A host that stops leaves its row without an owner, a killed one with a time that passes.
+            is_live=partition.owner is not None and partition.expires_at is not None and now < partition.expires_at,
+            is_draining=partition.is_draining,
+        )
+        for partition in partitions
+        if partition.queue_name in names.control_queues
+    }
 
 
 async def _blob_leases(tracking: StorageAccount, names: HubNames) -> dict[str, LeaseFacts]:

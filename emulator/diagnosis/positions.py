@@ -5,15 +5,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from datetime import timedelta
 
-from emulator.diagnosis.facts import InstanceFacts, Position
+from emulator.diagnosis.facts import ACTIONS, InstanceFacts, Position
 from emulator.dotnet.json_reader import JsonReaderError
-from emulator.durable.core.events import (
-    EventSent,
-    HistoryEvent,
-    SubOrchestrationInstanceCreated,
-    TaskScheduled,
-    TimerCreated,
-)
 from emulator.durable.core.replay.actions import Action, WaitForExternalEvent, WhenAll, WhenAny
 from emulator.durable.core.replay.nondeterminism import NonDeterminism
 from emulator.durable.core.replay.program import ReplaySettings, open_wait
@@ -48,6 +41,7 @@ async def position_of(facts: InstanceFacts, trace: Trace, function: str, *, http
         response = orchestrators.response_in_failure(traced.failure)
     else:
         response = orchestrators.response_of(traced.response)
+    # The instance has not failed, so its stored episodes ran with other code.
     if response.raised is not None:
         reason = response.raised.message.partition("\n")[0]
         return Position(place=traced.yields.last, problem=f"it raises an error: {reason}", fits=False)
@@ -56,7 +50,7 @@ async def position_of(facts: InstanceFacts, trace: Trace, function: str, *, http
         wait = open_wait(facts.events, response, started=started, settings=settings)
     except NonDeterminism as difference:
         return Position(place=traced.yields.last, problem=str(difference), fits=False)
-    numbers = _action_numbers(facts.events)
+    numbers = [event.event_id for event in facts.events if isinstance(event, ACTIONS)]
     placed = {number: traced.yields.place_of(number) for number in numbers}
     return Position(
         wait=wait,
@@ -75,8 +69,3 @@ def _event_names(actions: Sequence[Action]) -> Iterator[str]:
                 yield from _event_names(inner)
             case _:
                 pass
-
-
-def _action_numbers(events: Sequence[HistoryEvent]) -> Sequence[int]:
-    kinds = (TaskScheduled, TimerCreated, SubOrchestrationInstanceCreated, EventSent)
-    return [event.event_id for event in events if isinstance(event, kinds)]

@@ -7,15 +7,15 @@ messages that wait for a host; the suspension; and last, what the code waits for
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from emulator.diagnosis import delivery, waits
 from emulator.diagnosis.facts import HubFacts, InstanceFacts, SeenMessage
-from emulator.diagnosis.finding import Cause, Finding, Note
-from emulator.durable.azurestorage.messaging.visibility import POISON_COUNT, abandoned_for
+from emulator.diagnosis.finding import Cause, Finding, Note, notes_of_places
+from emulator.durable.azurestorage.messaging.visibility import POISON_COUNT
 from emulator.durable.core.events import ExecutionStarted, ExecutionSuspended, OrchestratorStarted, TimerFired
 from emulator.durable.core.identity import FunctionKind, RuntimeStatus, is_entity
-from emulator.durable.engine.work_log import FailedWork, WorkKey
+from emulator.durable.engine.work_log import WorkKey
 from emulator.instant import Instant
 
 # An episode of this length is no longer normal: orchestrators only decide, activities work.
@@ -31,7 +31,7 @@ def explain(instance_id: str, hub: HubFacts, instances: Mapping[str, InstanceFac
     return (
         _missing(facts, hub)
         or _ended(facts, hub)
-        or _unreadable(facts)
+        or (Finding(cause=Cause.UNREADABLE_HISTORY, values={"reason": facts.unreadable}) if facts.unreadable else None)
         or _episode(facts, hub)
         or _suspended(facts)
         or _undelivered(facts, hub)
@@ -45,6 +45,7 @@ def explain(instance_id: str, hub: HubFacts, instances: Mapping[str, InstanceFac
 def _missing(facts: InstanceFacts, hub: HubFacts) -> Finding | None:
     if facts.status is not None or facts.events or facts.unreadable:
         return None
+    # A client sends the start message before it writes the row.
     if delivery.messages_to(facts.instance_id, hub):
         return _episode(facts, hub) or delivery.undelivered(facts.instance_id, hub)
     return Finding(
@@ -64,7 +65,7 @@ def _ended(facts: InstanceFacts, hub: HubFacts) -> Finding | None:
     output = status.output or ""
     return _unknown_function(output, hub) or Finding(
         cause=Cause.NON_DETERMINISTIC if _NON_DETERMINISTIC in output else Cause.FAILED,
-        values={"at": at, "reason": output.partition("\n")[0] or "no reason"},
+        values={"at": at, "reason": output.partition("\n")[0].strip() or "no reason"},
     )
 
 
@@ -76,6 +77,7 @@ def _unknown_function(reason: str, hub: HubFacts) -> Finding | None:
     name = unknown[1]
     kind = FunctionKind(unknown[2]) if unknown.re is _UNKNOWN_FUNCTION else FunctionKind.ACTIVITY
     host = hub.host
+    # The reason why it is missing now is probably why it was missing then.
     off = None if host is None else host.switched_off.get(name.lower())
     if off is not None:
         return Finding(cause=Cause.SWITCHED_OFF, values={"name": name, "kind": kind.value, "why": off})
@@ -95,12 +97,6 @@ def _unknown_function(reason: str, hub: HubFacts) -> Finding | None:
     )
 
 
-def _unreadable(facts: InstanceFacts) -> Finding | None:
-    if not facts.unreadable:
-        return None
-    return Finding(cause=Cause.UNREADABLE_HISTORY, values={"reason": facts.unreadable})
-
-
 # Episodes ----------------------------------------------------------------------------------------------------
 
 
@@ -112,35 +108,21 @@ def _episode(facts: InstanceFacts, hub: HubFacts) -> Finding | None:
     running = host.running_of(key)
     if running is not None and (hub.now - running.since).total_seconds() >= _LONG_EPISODE_SECONDS:
         values = {"name": running.name, "since": running.since, "now": hub.now}
-        return Finding(
-            cause=Cause.BLOCKED,
-            values=values,
-            notes=[Note(key="at", values={"place": place}) for place in host.places.get(running.name.lower(), ())],
-        )
+        notes = notes_of_places(host.places.get(running.name.lower(), ()))
+        return Finding(cause=Cause.BLOCKED, values=values, notes=notes)
     failed = host.failed.get(key)
     if failed is not None:
+        # The error of the app is the cause of that of the episode.
         if host.load_errors:
             return Finding(cause=Cause.APP_BROKEN, values={"reason": delivery.load_error(host)})
-        return _failed_episode(failed, hub)
+        return Finding(cause=Cause.EPISODE_FAILS, values=delivery.failed_values(failed, hub))
     return None
-
-
-def _failed_episode(failed: FailedWork, hub: HubFacts) -> Finding:
-    return Finding(
-        cause=Cause.EPISODE_FAILS,
-        values={
-            "name": failed.name,
-            "attempts": failed.attempts,
-            "reason": failed.reason.partition("\n")[0],
-            "retry": failed.at + abandoned_for(failed.attempts),
-            "now": hub.now,
-        },
-    )
 
 
 def _suspended(facts: InstanceFacts) -> Finding | None:
     if facts.status is None or facts.status.runtime_status is not RuntimeStatus.SUSPENDED:
         return None
+    # The row has the status, and only the history has time and reason.
     last = next((event for event in reversed(facts.events) if isinstance(event, ExecutionSuspended)), None)
     return Finding(
         cause=Cause.SUSPENDED,
@@ -161,8 +143,7 @@ def _undelivered(facts: InstanceFacts, hub: HubFacts) -> Finding | None:
     messages = delivery.messages_to(facts.instance_id, hub)
     poison = next((message for message in messages if message.dequeue_count >= POISON_COUNT), None)
     if poison is not None:
-        queue = hub.control_queue(facts.instance_id).name
-        return delivery.poison(poison, queue, hub)
+        return delivery.poison(poison, hub.control_queue(facts.instance_id).name, hub)
     start = facts.status.scheduled_start_at if facts.status else None
     if not facts.events and start is not None and start > hub.now:
         return Finding(
@@ -171,23 +152,12 @@ def _undelivered(facts: InstanceFacts, hub: HubFacts) -> Finding | None:
             notes=delivery.no_host_note(hub),
         )
     if not facts.events:
-        return _unstarted(facts, hub, messages)
-    due = [message for message in messages if _is_due(message, hub.now)]
-    if due:
-        return delivery.undelivered(facts.instance_id, hub)
-    return None
-
-
-def _unstarted(facts: InstanceFacts, hub: HubFacts, messages: Sequence[SeenMessage]) -> Finding:
-    """Return the finding for an instance without a history."""
-    queue = hub.control_queue(facts.instance_id)
-    is_received = hub.host is not None and facts.instance_id in hub.host.received
-    if messages or is_received or not queue.is_complete:
-        return delivery.undelivered(facts.instance_id, hub)
-    broken = delivery.unreadable_in(queue)
-    if broken is not None:
-        return delivery.unreadable(broken, queue.name)
-    return delivery.lost("its start message", hub)
+        is_received = hub.host is not None and facts.instance_id in hub.host.received
+        queues = [hub.control_queue(facts.instance_id)]
+        lost = None if messages or is_received else delivery.missing_message("its start message", queues, hub)
+        return lost or delivery.undelivered(facts.instance_id, hub)
+    is_late = any(_is_due(message, hub.now) for message in messages)
+    return delivery.undelivered(facts.instance_id, hub) if is_late else None
 
 
 def _is_due(message: SeenMessage, now: Instant) -> bool:
@@ -219,6 +189,7 @@ def _waiting(facts: InstanceFacts, hub: HubFacts, instances: Mapping[str, Instan
 
 def _loop(facts: InstanceFacts, hub: HubFacts, inner: Finding) -> Finding:
     """Return the finding of an orchestration that continues as new again and again, around what it waits for now."""
+    # A generation begins a new history, so only a host that has seen several knows that it is a loop.
     generations = None if hub.host is None else hub.host.generations.get(facts.instance_id)
     if generations is None or generations.count < 2 or inner.cause not in (Cause.TIMER, Cause.ANY_OF):
         return inner

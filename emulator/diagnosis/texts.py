@@ -29,7 +29,7 @@ _P, _W, _R, _E = Severity.PROBLEM, Severity.WAITING, Severity.WORKING, Severity.
 TEXTS: Mapping[Cause, Text] = {
     Cause.EVENT_NOT_RAISED: Text(
         _W,
-        "The code waits for an external event that nobody has raised.",
+        "The code waits for an external event that was never raised.",
         "waits for {event}{at_line}, which was never raised",
         "Raise it: {raise_command}",
     ),
@@ -37,7 +37,7 @@ TEXTS: Mapping[Cause, Text] = {
         _P,
         "An event with a similar name was raised. The Python SDK compares names exactly, letter case included.",
         'waits for the event "{name}"{at_line}, but the event was raised as "{raised}" at {at}',
-        'Raise it again under the name "{name}": {raise_command} Then correct the sender, or the name in the code.',
+        'Correct the sender, or the name in the code, and raise it again under the name "{name}": {raise_command}',
     ),
     Cause.TIMER: Text(_W, "A durable timer is not due yet.", "waits for a timer{at_line} that is due {in_due} ({due})"),
     Cause.SCHEDULED_START: Text(
@@ -63,7 +63,7 @@ TEXTS: Mapping[Cause, Text] = {
     ),
     Cause.SUSPENDED: Text(
         _W,
-        "Somebody has suspended the instance.",
+        "The instance was suspended.",
         "is suspended since {since} (reason: {reason})",
         "Resume it: azemu durable resume {id}",
     ),
@@ -262,7 +262,7 @@ TEXTS: Mapping[Cause, Text] = {
     Cause.FAILED: Text(
         _E, "The instance has failed.", "failed at {at}: {reason}", "Correct the cause, and rewind or restart it."
     ),
-    Cause.TERMINATED: Text(_E, "Somebody has terminated the instance.", "was terminated at {at} (reason: {reason})"),
+    Cause.TERMINATED: Text(_E, "The instance was terminated.", "was terminated at {at} (reason: {reason})"),
     Cause.NOT_FOUND: Text(
         _E,
         "There is no such instance.",
@@ -292,6 +292,7 @@ NOTES: Mapping[str, str] = {
 
 def severity_of(finding: Finding) -> Severity:
     """Return how urgent a finding is: as the most urgent cause of its parts."""
+    # One task of a task_any is enough, so the others may well have problems.
     own = TEXTS[finding.cause].severity
     return min([own, *(severity_of(part) for part in finding.parts)]) if finding.cause is not Cause.ANY_OF else own
 
@@ -352,6 +353,7 @@ def time_text(instant: Instant) -> str:
 def _worded(values: Mapping[str, object], finding: Finding) -> Mapping[str, str]:
     """Return the values as texts, and the phrases that are made of several values."""
     now, name = values.get("now"), values.get("name")
+    # A format may use any phrase, so all are made. Most values are missing for most causes.
     words = {key: _word(value) for key, value in values.items()}
     words["ahead_messages"] = _counted(values.get("ahead"), "message is", "messages are")
     words["ahead_operations"] = _counted(values.get("ahead"), "operation is", "operations are")

@@ -11,11 +11,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from emulator.diagnosis import delivery
-from emulator.diagnosis.facts import HubFacts, InstanceFacts, SeenMessage
-from emulator.diagnosis.finding import Cause, Finding, Note
+from emulator.diagnosis.facts import ACTIONS, HubFacts, InstanceFacts
+from emulator.diagnosis.finding import Cause, Finding, Note, notes_of_places
 from emulator.dotnet.json_values import read_object
-from emulator.durable.azurestorage.messaging.visibility import POISON_COUNT, abandoned_for
-from emulator.durable.core.entities.messages import Request
+from emulator.durable.azurestorage.messaging.visibility import POISON_COUNT
+from emulator.durable.core.entities.messages import Request, request_in
 from emulator.durable.core.entities.scheduler import SchedulerState
 from emulator.durable.core.events import (
     EventRaised,
@@ -31,7 +31,7 @@ from emulator.durable.core.events import (
     TimerCreated,
     TimerFired,
 )
-from emulator.durable.core.identity import FunctionKind, is_entity
+from emulator.durable.core.identity import FunctionKind
 from emulator.durable.core.replay.actions import (
     Action,
     CallActivity,
@@ -46,11 +46,9 @@ from emulator.durable.core.replay.actions import (
 from emulator.durable.core.replay.durable_http import HTTP_ACTIVITY
 from emulator.durable.core.replay.program import OpenWait
 from emulator.durable.engine.work_log import WorkKey
-from emulator.worker.yields import Place
 
 ExplainOther = Callable[[str], Finding]
 
-_RECORDED = (TaskScheduled, TimerCreated, SubOrchestrationInstanceCreated, EventSent)
 # How similar two names of events must be to count as a misspelling.
 _SIMILAR = 0.75
 
@@ -63,11 +61,12 @@ def explain_wait(
     position = facts.position
     if position is not None and position.wait is not None:
         return waiting.of_action(position.wait)
+    # No replay, or one that does not fit: the history tells which tasks are open, not how the code combines them.
     found = [waiting.of_event(event) for event in open_events(facts.events)]
     if position is not None and not position.fits:
         values = {"problem": position.problem.partition("\n")[0].removesuffix(".")}
         return Finding(cause=Cause.CODE_CHANGED, values=values, place=position.place, parts=found)
-    notes = [_no_position_note(facts)]
+    notes = [Note(key="no-position", values={"problem": "" if position is None else position.problem})]
     if len(found) == 1:
         return replace(found[0], notes=[*found[0].notes, *notes])
     if found:
@@ -78,10 +77,11 @@ def explain_wait(
             values={"why": "its code yields something that is no durable task"},
             place=position.place,
         )
+    # External events are the only wait that leaves no event in the history.
     return Finding(
         cause=Cause.EVENT_NOT_RAISED,
         values={"name": None, "id": facts.instance_id},
-        notes=[*_arrived_note(facts), *notes, *delivery.no_host_note(hub)],
+        notes=[*_arrived_note(_arrived(facts)), *notes, *delivery.no_host_note(hub)],
     )
 
 
@@ -109,14 +109,9 @@ def open_events(events: Sequence[HistoryEvent]) -> Sequence[HistoryEvent]:
 
 
 def request_of(sent: EventSent) -> Request | None:
-    """Return the request that an event carries to an entity; None for signals, releases and events to instances."""
-    if not is_entity(sent.instance_id):
-        return None
-    try:
-        request = Request.parse(sent.input or "null")
-    except ValueError:
-        return None
-    return None if request.is_signal or not request.id else request
+    """Return the call or lock request that an event carries to an entity; None for signals and all other events."""
+    request = request_in(sent)
+    return None if request is None or request.is_signal else request
 
 
 def needed_instances(facts: InstanceFacts) -> Iterator[str]:
@@ -155,11 +150,6 @@ def entity(facts: InstanceFacts, hub: HubFacts) -> Finding:
     return Finding(cause=Cause.UNKNOWN_WAIT, values={"why": "an entity only waits for its next operation"})
 
 
-def _no_position_note(facts: InstanceFacts) -> Note:
-    problem = facts.position.problem if facts.position is not None else ""
-    return Note(key="no-position", values={"problem": problem})
-
-
 def _arrived(facts: InstanceFacts) -> Sequence[EventRaised]:
     """Return the external events of the history, without the responses of entities."""
     sent = (request_of(event) for event in facts.events if isinstance(event, EventSent))
@@ -167,8 +157,8 @@ def _arrived(facts: InstanceFacts) -> Sequence[EventRaised]:
     return [event for event in facts.events if isinstance(event, EventRaised) and event.name not in requests]
 
 
-def _arrived_note(facts: InstanceFacts) -> Sequence[Note]:
-    names = list(dict.fromkeys(event.name for event in _arrived(facts)))
+def _arrived_note(events: Sequence[EventRaised]) -> Sequence[Note]:
+    names = list(dict.fromkeys(event.name for event in events))
     return [Note(key="arrived-events", values={"names": names})] if names else []
 
 
@@ -185,7 +175,7 @@ class _Waiting:
         self._instances = instances
         self._explain_other = explain_other
         self._id = facts.instance_id
-        self._by_number = {event.event_id: event for event in facts.events if isinstance(event, _RECORDED)}
+        self._by_number = {event.event_id: event for event in facts.events if isinstance(event, ACTIONS)}
         self._own_queue = hub.control_queue(self._id)
 
     # Actions of the code -----------------------------------------------------------------------------------------
@@ -194,19 +184,21 @@ class _Waiting:
         """Return the finding for an action that the position names."""
         action = wait.action
         if isinstance(action, WhenAll | WhenAny):
-            return self._of_compound(wait, action)
+            parts = [self.of_action(child) for child in wait.children if not self._has_ended(child)]
+            # The first release of the SDK's protocol has a list per yield, also for a single task.
+            if len(wait.children) == 1 and parts:
+                return parts[0]
+            place = self._facts.position.place if self._facts.position else None
+            values = {"done": len(wait.children) - len(parts), "total": len(wait.children)}
+            cause = Cause.ALL_OF if isinstance(action, WhenAll) else Cause.ANY_OF
+            return Finding(cause=cause, values=values, place=place, parts=parts)
         finding = self._of_single(wait, action)
-        return replace(finding, place=finding.place or self._place(wait))
-
-    def _of_compound(self, wait: OpenWait, action: WhenAll | WhenAny) -> Finding:
-        parts = [self.of_action(child) for child in wait.children if not self._has_ended(child)]
-        # The first release of the SDK's protocol has a list per yield, also for a single task.
-        if len(wait.children) == 1 and parts:
-            return parts[0]
-        place = self._facts.position.place if self._facts.position else None
-        values = {"done": len(wait.children) - len(parts), "total": len(wait.children)}
-        cause = Cause.ALL_OF if isinstance(action, WhenAll) else Cause.ANY_OF
-        return Finding(cause=cause, values=values, place=place, parts=parts)
+        position = self._facts.position
+        if position is None or finding.place is not None:
+            return finding
+        # The line that requested the action; for an external event, which has no number, that of the yield.
+        known = None if wait.number is None else position.places.get(wait.number)
+        return replace(finding, place=known or position.place)
 
     def _has_ended(self, wait: OpenWait) -> bool:
         if not isinstance(wait.action, WaitForExternalEvent):
@@ -214,23 +206,13 @@ class _Waiting:
         # The host matches the names of events without their letter case, the SDK with it.
         return wait.has_ended and any(event.name == wait.action.name for event in _arrived(self._facts))
 
-    def _place(self, wait: OpenWait) -> Place | None:
-        position = self._facts.position
-        if position is None:
-            return None
-        known = None if wait.number is None else position.places.get(wait.number)
-        return known or position.place
-
     def _of_single(self, wait: OpenWait, action: Action) -> Finding:
         recorded = None if wait.number is None else self._by_number.get(wait.number)
         match action, recorded:
             case WaitForExternalEvent(name), _:
                 return self._external_event(name)
-            case CallActivity(), TimerCreated():
+            case CallActivity() | CallSubOrchestrator(), TimerCreated():
                 # The steps are an attempt and a pause by turns; the last one is a pause.
-                retries = action.retry.max_attempts if action.retry else 1
-                return self._pause(recorded, action.name, attempt=wait.steps // 2 + 1, of=retries)
-            case CallSubOrchestrator(), TimerCreated():
                 retries = action.retry.max_attempts if action.retry else 1
                 return self._pause(recorded, action.name, attempt=wait.steps // 2 + 1, of=retries)
             case CallActivity(), TaskScheduled():
@@ -242,9 +224,7 @@ class _Waiting:
             case _, None:
                 # Requested, and not recorded yet: the episode that requests it has not been stored.
                 return delivery.undelivered(self._id, self._hub)
-            case CreateTimer(), _:
-                return self.of_event(recorded)
-            case CallEntity() | CallHttp() | CallSubOrchestrator() | CallActivity(), _:
+            case CreateTimer() | CallEntity() | CallHttp() | CallSubOrchestrator() | CallActivity(), _:
                 return self.of_event(recorded)
             case _:
                 return Finding(cause=Cause.UNKNOWN_WAIT, values={"why": f"its code waits for {type(action).__name__}"})
@@ -276,7 +256,7 @@ class _Waiting:
         ]
         if any(event.name == name for event in queued):
             return delivery.undelivered(self._id, self._hub)
-        notes = [*delivery.no_host_note(self._hub)]
+        notes = delivery.no_host_note(self._hub)
         awaited = self._facts.position.event_names if self._facts.position is not None else ()
         others = [event for event in (*_arrived(self._facts), *queued) if event.name not in awaited]
         wrong = next((event for event in others if _is_misspelled(event.name, name)), None)
@@ -284,10 +264,7 @@ class _Waiting:
         if wrong is not None:
             values |= {"raised": wrong.name, "at": wrong.timestamp, "case": wrong.name.lower() == name.lower()}
             return Finding(cause=Cause.EVENT_OTHER_NAME, values=values, notes=notes)
-        names = list(dict.fromkeys(event.name for event in others))
-        if names:
-            notes.append(Note(key="arrived-events", values={"names": names}))
-        return Finding(cause=Cause.EVENT_NOT_RAISED, values=values, notes=notes)
+        return Finding(cause=Cause.EVENT_NOT_RAISED, values=values, notes=[*notes, *_arrived_note(others)])
 
     # Timers ------------------------------------------------------------------------------------------------------
 
@@ -308,8 +285,13 @@ class _Waiting:
         """Return `not_due` while the timer is not due; after that, why its message does not arrive."""
         if timer.fire_at > self._hub.now:
             # The same queue has the messages of all timers, so their number may say that one of them is gone.
-            message = self._message_of_timer(timer)
-            if message is None and self._own_queue.is_complete and self._is_not_received():
+            has_message = any(
+                message.target == self._id
+                and isinstance(message.event, TimerFired)
+                and message.event.timer_id == timer.event_id
+                for message in self._own_queue.messages
+            )
+            if not has_message and self._own_queue.is_complete and self._is_not_received():
                 lost = delivery.missing_message(
                     f"the message of the timer for {timer.fire_at.text}", [self._own_queue], self._hub
                 )
@@ -318,18 +300,6 @@ class _Waiting:
             return replace(not_due, notes=[*not_due.notes, *delivery.no_host_note(self._hub)])
         return self._own_message(f"the message of the timer for {timer.fire_at.text}")
 
-    def _message_of_timer(self, timer: TimerCreated) -> SeenMessage | None:
-        return next(
-            (
-                message
-                for message in self._own_queue.messages
-                if message.target == self._id
-                and isinstance(message.event, TimerFired)
-                and message.event.timer_id == timer.event_id
-            ),
-            None,
-        )
-
     def _is_not_received(self) -> bool:
         return self._hub.host is None or self._id not in self._hub.host.received
 
@@ -337,9 +307,7 @@ class _Waiting:
         """Return why a message does not arrive that must be in the instance's own control queue."""
         if delivery.messages_to(self._id, self._hub) or not self._is_not_received():
             return delivery.undelivered(self._id, self._hub)
-        nobody = delivery.nobody_reads(self._own_queue.name, self._hub)
-        missing = delivery.missing_message(what, [self._own_queue], self._hub)
-        return missing or nobody or delivery.undelivered(self._id, self._hub)
+        return delivery.undelivered_or_lost(what, self._id, [self._own_queue], self._hub)
 
     # Activities --------------------------------------------------------------------------------------------------
 
@@ -357,31 +325,20 @@ class _Waiting:
         if host is None:
             return None
         running = host.running_of(key)
-        is_http = task.name == HTTP_ACTIVITY
         if running is not None:
-            places = host.places.get(task.name.lower(), ())
             values = {"name": task.name, "since": running.since, "now": self._hub.now, "host": host.name}
-            if is_http:
+            if task.name == HTTP_ACTIVITY:
                 return Finding(cause=Cause.HTTP_RUNS, values={**values, "uri": _uri_of(task)})
-            return Finding(
-                cause=Cause.ACTIVITY_RUNS,
-                values=values,
-                notes=[Note(key="at", values={"place": place}) for place in places],
-            )
+            notes = notes_of_places(host.places.get(task.name.lower(), ()))
+            return Finding(cause=Cause.ACTIVITY_RUNS, values=values, notes=notes)
         failed = host.failed.get(key)
         if failed is not None:
-            values = {
-                "name": failed.name,
-                "attempts": failed.attempts,
-                "reason": failed.reason.partition("\n")[0],
-                "retry": failed.at + abandoned_for(failed.attempts),
-                "now": self._hub.now,
-            }
-            return Finding(cause=Cause.ACTIVITY_FAILS, values=values)
+            return Finding(cause=Cause.ACTIVITY_FAILS, values=delivery.failed_values(failed, self._hub))
         return None
 
     def _activity_in_queue(self, task: TaskScheduled) -> Finding:
         hub, queue = self._hub, self._hub.work_items
+        # The activity may have ended, with its result on the way.
         results = [message.event for message in self._own_queue.messages if message.target == self._id]
         if any(isinstance(event, TaskResult) and event.task_scheduled_id == task.event_id for event in results):
             return delivery.undelivered(self._id, hub)
@@ -421,8 +378,7 @@ class _Waiting:
             return _no_host(hub, Note(key="queued", values=values))
         host = hub.host
         if host is not None and host.count(FunctionKind.ACTIVITY) >= host.limits.activities:
-            names = sorted({work.name for work in host.running if work.kind is FunctionKind.ACTIVITY})
-            limit = host.limits.activities
+            limit, names = host.limits.activities, host.names_of(FunctionKind.ACTIVITY)
             return Finding(cause=Cause.ACTIVITY_SLOTS, values={**values, "limit": limit, "running": names})
         return Finding(cause=Cause.ACTIVITY_QUEUED, values={**values, "hosts": hub.owners})
 
@@ -440,10 +396,12 @@ class _Waiting:
     def _child(self, created: SubOrchestrationInstanceCreated) -> Finding:
         child = self._instances.get(created.instance_id)
         values: dict[str, object] = {"name": created.name, "id": created.instance_id}
+        # The child may have ended, with its result on the way.
         responses = [message.event for message in self._own_queue.messages if message.target == self._id]
         if any(isinstance(event, TaskResult) and event.task_scheduled_id == created.event_id for event in responses):
             return delivery.undelivered(self._id, self._hub)
         queue = self._hub.control_queue(created.instance_id)
+        # Only so many related instances are read.
         if child is None:
             inner = Finding(cause=Cause.UNKNOWN_WAIT, values={"why": "it was not read"})
         elif child.status is None and not child.events:
@@ -481,31 +439,28 @@ class _Waiting:
             "operation": request.operation or "lock",
             "now": hub.now,
         }
+        # An entity keeps the operations of others in its queue until its lock is released.
         if holder is not None and holder != self._id:
             inner = self._explain_other(holder) if holder in self._instances else None
             parts = [] if inner is None else [replace(inner, instance_id=inner.instance_id or holder)]
             return Finding(cause=Cause.ENTITY_LOCKED, values={**values, "holder": holder}, parts=parts)
         host = hub.host
         if host is not None and (failed := host.failed.get(WorkKey(target))) is not None:
-            values |= {
-                "attempts": failed.attempts,
-                "reason": failed.reason.partition("\n")[0],
-                "retry": failed.at + abandoned_for(failed.attempts),
-            }
-            return Finding(cause=Cause.ENTITY_FAILS, values=values)
+            return Finding(cause=Cause.ENTITY_FAILS, values={**delivery.failed_values(failed, hub), **values})
         if host is not None and (running := host.running_of(WorkKey(target))) is not None:
+            # Ids of entities are written @name@key.
             name = target[1:].partition("@")[0]
-            notes = [Note(key="at", values={"place": place}) for place in host.places.get(name.lower(), ())]
+            notes = notes_of_places(host.places.get(name.lower(), ()))
             return Finding(cause=Cause.ENTITY_RUNS, values={**values, "since": running.since}, notes=notes)
         if state is not None and any(queued.id == request.id for queued in state.queue):
             ahead = next(number for number, queued in enumerate(state.queue) if queued.id == request.id)
             return Finding(cause=Cause.ENTITY_QUEUED, values={**values, "ahead": ahead})
-        queue = hub.control_queue(target)
         if delivery.messages_to(target, hub) or (host is not None and target in host.received):
             return replace(delivery.undelivered(target, hub), instance_id=target)
-        missing = delivery.missing_message(f"the call of the entity {target}", [queue, self._own_queue], hub)
-        nobody = delivery.nobody_reads(queue.name, hub)
-        return replace(missing or nobody or delivery.undelivered(target, hub), instance_id=target)
+        # The call, or already its response.
+        queues = [hub.control_queue(target), self._own_queue]
+        what = f"the call of the entity {target}"
+        return replace(delivery.undelivered_or_lost(what, target, queues, hub), instance_id=target)
 
 
 def _is_misspelled(raised: str, awaited: str) -> bool:
@@ -514,7 +469,7 @@ def _is_misspelled(raised: str, awaited: str) -> bool:
 
 
 def _no_host(hub: HubFacts, note: Note) -> Finding:
-    finding = delivery.nobody_reads("", hub)
+    finding = delivery.queue_without_reader("", hub)
     assert finding is not None, "called without a live host"
     return replace(finding, notes=[note, *finding.notes])
 
@@ -526,6 +481,7 @@ def _activity_text(task: TaskScheduled) -> str:
 def _uri_of(task: TaskScheduled) -> str:
     """Return the address of a durable HTTP call, from its input if the history has it."""
     try:
+        # The SDK puts the input of an activity into a list.
         members = read_object((task.input or "").removeprefix("[").removesuffix("]"))
     except ValueError:
         return ""

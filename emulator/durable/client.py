@@ -376,7 +376,12 @@ class DurableClient:
                 holder = summary.get("lockedBy")
                 is_empty = not (summary.get("entityExists") or summary.get("queueSize") or holder)
                 idle_until = row.last_updated_at + self._options.entity_message_reorder_window
-                if release_locks and isinstance(holder, str) and await self._has_ended(holder):
+                is_orphaned = False
+                if release_locks and isinstance(holder, str):
+                    status = await self.hub.status(holder, with_input=False)
+                    # A holder that was purged will not release its lock either.
+                    is_orphaned = status is None or status.runtime_status in TERMINAL
+                if is_orphaned and isinstance(holder, str):
                     release = Release(holder, "fix-orphaned-lock")
                     event = EventRaised(timestamp=self._now(), name=RELEASE, input=release.text)
                     await self._send(row.instance_id, event)
@@ -386,10 +391,6 @@ class DurableClient:
             continuation = page.continuation
             if continuation is None:
                 return CleanedEntities(removed, released)
-
-    async def _has_ended(self, instance_id: str) -> bool:
-        status = await self.hub.status(instance_id, with_input=False)
-        return status is None or status.runtime_status in TERMINAL
 
 
 def _entity_rows(query: EntityQuery, limit: int, continuation: str | None) -> InstanceQuery:

@@ -139,6 +139,14 @@ class TaskHub(Protocol):
         than that of the replaced instance. Raises InstanceAlreadyExists.
         """
 
+    async def adopt(
+        self, history: Sequence[HistoryEvent], messages: Sequence[TaskMessage], *, custom_status: str | None = None
+    ) -> None:
+        """Create an instance with the history of an execution, which has an ExecutionStarted; then send it messages.
+
+        Raises InstanceAlreadyExists. After any other error the instance may exist without messages; purge it then.
+        """
+
     async def send(self, message: TaskMessage) -> None:
         """Send an event, terminate, suspend, resume or signal message. The target need not exist."""
 

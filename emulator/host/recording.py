@@ -108,9 +108,11 @@ class Recording:
         self._host_thread = threading.get_ident()
         self._lines: deque[Line] = deque()
         self._characters = 0
+        # Apart from the others, so that a log with many lines does not displace its errors.
         self._errors: deque[Line] = deque(maxlen=_MAX_ERRORS)
         self._last_seq = 0
-        self._lock = threading.Lock()
+        # Reentrant: objects that are destroyed in the middle of a line may log, too.
+        self._lock = threading.RLock()
         self._counts: dict[str, RunCounts] = {}
         # By invocation id. All attempts of an event have the same id, but run one after the other.
         self._running: dict[str, Run] = {}
@@ -236,17 +238,20 @@ class Recording:
 
     async def wait_for_change(self, version: int) -> None:
         """Return when `version` of this object is another one than the given."""
-        while self.version == version:
-            # Threads that log set the event only if somebody waits, because waking the loop costs a system call.
-            self._changed = self._changed or asyncio.Event()
-            await self._changed.wait()
+        while True:
+            with self._lock:
+                if self.version != version:
+                    return
+                # Threads that log set the event only if somebody waits, because waking the loop costs a system call.
+                changed = self._changed = self._changed or asyncio.Event()
+            await changed.wait()
 
     def _note_change(self) -> None:
-        self.version += 1
-        changed = self._changed
+        with self._lock:
+            self.version += 1
+            changed, self._changed = self._changed, None
         if changed is None:
             return
-        self._changed = None
         if threading.get_ident() == self._host_thread:
             changed.set()
         else:

@@ -19,6 +19,7 @@ from emulator.ids import NewId, hyphenated
 from emulator.instant import Instant
 from emulator.storage.paging import query_rows
 from emulator.storage.port import (
+    MAX_MESSAGES,
     ZERO,
     BlobProperties,
     Int64,
@@ -33,7 +34,6 @@ from emulator.storage.port import (
 _INT32: Final = range(-(2**31), 2**31)
 _INT64: Final = range(-(2**63), 2**63)
 # How many messages of a queue one request returns.
-_MAX_PEEKED: Final = 32
 
 
 class NotStorable(EmulatorError):
@@ -82,7 +82,7 @@ async def read_messages(account: StorageAccount, queue: str, *, encoding: QueueM
     Text as text, what is not UTF-8 as bytes, and what is not in the encoding as it is stored.
     """
     try:
-        messages = await account.queue(queue.lower()).peek(limit=_MAX_PEEKED)
+        messages = await account.queue(queue.lower()).peek(limit=MAX_MESSAGES)
     except NotFound:
         return []
     return [_decoded(message.body, encoding) for message in messages]

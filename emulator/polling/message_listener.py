@@ -276,7 +276,7 @@ class _MessageListener:
         self._forget(lock)
         if outcome is Outcome.DONE:
             if not await self._repeat(lock.delete):
-                _log.debug("%s is gone, or was changed by somebody else, before it could be deleted", lock.description)
+                _log.debug("%s is gone or was changed by others before it could be deleted", lock.description)
             return
         limit, count = self._options.max_dequeue_count, lock.message.dequeue_count
         poison_queue = self._processor.poison_queue(lock.message)
@@ -343,4 +343,4 @@ async def put_creating(queue: Queue, body: str) -> None:
 
 def _note_lost(lock: LockedMessage) -> None:
     # Not a warning: deleting or changing the message it was started by is a usual thing for a function to do.
-    _log.debug("The lock of %s has ended, or somebody has deleted or changed the message", lock.description)
+    _log.debug("The lock of %s has ended, or the message was deleted or changed", lock.description)

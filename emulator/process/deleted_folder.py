@@ -27,6 +27,6 @@ async def report_deleted_folder(folder: Path, clock: Clock, report: Callable[[st
         existed = exists
         await clock.sleep(_CHECK_EVERY.total_seconds(), upkeep=True)
     report(
-        f"The folder {folder} was deleted. The host goes on, and its keys stay as they are. But if it is killed, its "
+        f"The folder {folder} was deleted. The host continues, and its keys stay as they are. But if it is killed, its "
         "messages and leases stay locked until their time ends. The folder is created again at the next start."
     )

@@ -37,7 +37,7 @@ class HostRecord:
 def recorded_host(configuration: Configuration, *, port: int, started_at: datetime) -> Iterator[None]:
     """Record a host while entered. `port`: the bound port."""
     root = configuration.root
-    path = _file(root, port)
+    path = root / PORTS_FOLDER / f"{port}.json"
     content = {
         "port": port,
         "address": configuration.address,
@@ -64,6 +64,7 @@ def recorded_hosts(root: Path) -> list[HostRecord]:
     """Return the records of an app folder, the newest first. Files that cannot be read are left out."""
     records = []
     for path in (root / PORTS_FOLDER).glob("*.json"):
+        # It may be of another version of azemu, or have been removed meanwhile.
         with suppress(OSError, ValueError, KeyError, TypeError):
             content = json.loads(path.read_text(encoding="utf-8"))
             records.append(
@@ -83,7 +84,3 @@ def reachable_name(address: str) -> str:
     if address in (LOCALHOST, "0.0.0.0", "::"):
         return LOCALHOST
     return f"[{address}]" if ":" in address else address
-
-
-def _file(root: Path, port: int) -> Path:
-    return root / PORTS_FOLDER / f"{port}.json"

@@ -94,11 +94,13 @@ def read_source(path: Path) -> Source:
         text = content.decode(encoding)
         plain = text.replace("\r\n", "\n")
         newline = "\r\n" if "\r\n" in text else "\n"
+        # Writing the file would change lines that the command has nothing to do with.
         if plain.replace("\n", newline) != text or "\r" in plain:
             raise ConfigurationError(
                 f"'{path}' has line ends of different kinds. Convert them, then repeat the command."
             )
         source = Source(path, plain, encoding=encoding, newline=newline)
+        # Parsed here, so that a syntax error is reported before anything is written.
         _ = source.tree
     except OSError as error:
         raise ConfigurationError(f"'{path}' cannot be read: {error.strerror}.") from None
@@ -193,6 +195,7 @@ def app_object_in(tree: ast.Module) -> AppObject | None:
         class_name = _dotted(call.func, targets)
         if class_name in (*_APPS, *_BLUEPRINTS):
             objects.append(AppObject(variable, class_name, call))
+    # A script may contain its app and the blueprints that it registers.
     objects.sort(key=lambda found: found.class_name not in _APPS)
     if objects:
         return objects[0]
@@ -226,6 +229,7 @@ def with_durable_app(source: Source, app: AppObject) -> Source | None:
     """Make a FunctionApp a DFApp, or a blueprint a durable one. Return None if that is not certain to be safe."""
     new_name = _DURABLE_FORM.get(app.class_name or "")
     variables = [node for node in ast.walk(source.tree) if isinstance(node, ast.Name) and node.id == app.variable]
+    # A variable that is assigned twice may be another object where the decorators use it.
     if new_name is None or app.call is None or sum(isinstance(node.ctx, ast.Store) for node in variables) != 1:
         return None
     # A durable app has this argument only.
@@ -263,6 +267,7 @@ def _with_import(source: Source, tree: ast.Module, new: Import) -> Source:
     body = tree.body[1:] if tree.body and ast.get_docstring(tree, clean=False) is not None else tree.body
     block = []
     for node in body:
+        # Only the first block: imports behind other statements may depend on these.
         if not isinstance(node, (ast.Import, ast.ImportFrom)):
             break
         block += [(node, found) for found in _imports_in(node)][:1]
@@ -276,6 +281,7 @@ def _with_import(source: Source, tree: ast.Module, new: Import) -> Source:
     elif after:
         place = after[0][0].lineno - 1
         inserted = [new.line] + [""] * (_order(after[0][1], root)[0] != section)
+    # No imports, but a docstring.
     elif len(body) < len(tree.body):
         place, inserted = tree.body[0].end_lineno or 0, ["", new.line]
     else:

@@ -247,6 +247,7 @@ def find_template(name: str, templates: list[Template]) -> Template:
     by_name = {_plain(word): template for template in templates for word in (template.name, *template.names)}
     if (found := by_name.get(_plain(name))) is not None:
         return found
+    # Other names of a template count, too, but the suggestion is its own name.
     near = difflib.get_close_matches(_plain(name), by_name, n=1, cutoff=0.7)
     suggestion = f" Did you mean '{by_name[near[0]].name}'?" if near else ""
     known = ", ".join(template.name for template in templates)

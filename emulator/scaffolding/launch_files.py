@@ -79,6 +79,7 @@ def launch_files(app: Path, workspace: Path) -> LaunchFiles:
             contents[path] = json_text(value).encode()
             continue
         member = _LIST_MEMBERS[name]
+        # Other entries of the user stay as they are, so only what is lacking is shown.
         missing = _missing(path, member, value[member])
         if missing:
             # Only the user can add something to a file with comments without changing the rest.

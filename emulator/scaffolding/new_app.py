@@ -64,6 +64,7 @@ def create_app(new: NewApp) -> Written:
     if not folder.is_relative_to(new.workspace):
         raise ConfigurationError(f"--workspace: '{folder}' is not in the folder '{new.workspace}'.")
     texts = _own_files(new)
+    # All files are checked before the first one is written.
     existing = [name for name in texts if (folder / name).exists()]
     if (has_app(folder) or existing) and not new.force:
         problem = "already contains an app" if has_app(folder) else "already has files of the same names"

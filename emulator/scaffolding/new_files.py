@@ -35,6 +35,7 @@ def write_all(contents: Mapping[Path, bytes]) -> tuple[tuple[Path, ...], tuple[P
     changed: list[Path] = []
     for path, content in contents.items():
         is_new = not path.exists()
+        # A file that stays the same must neither be reported nor restart a running host.
         if not is_new and path.is_file() and path.read_bytes() == content:
             continue
         # A link stays a link.
@@ -43,6 +44,7 @@ def write_all(contents: Mapping[Path, bytes]) -> tuple[tuple[Path, ...], tuple[P
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
             temporary.write_bytes(content)
+            # A script that can be executed stays so.
             if not is_new:
                 temporary.chmod(target.stat().st_mode)
             os.replace(temporary, target)

@@ -59,6 +59,7 @@ class NewFunction:
 def add_function(new: NewFunction) -> Written:
     """Add a function to an app. Raises ConfigurationError; then no file has changed."""
     if not _NAME.fullmatch(new.name) or keyword.iskeyword(new.name):
+        # Core Tools accepts dashes, so such names are common.
         near = re.sub(r"\W", "_", new.name, flags=re.ASCII).lstrip("_0123456789")
         advice = f", such as '{near}'" if _NAME.fullmatch(near) and not keyword.iskeyword(near) else ""
         raise ConfigurationError(
@@ -71,6 +72,7 @@ def add_function(new: NewFunction) -> Written:
         )
     settings = load_settings(new.root, os.environ, overrides={}).settings
     script = new.root / (settings.get("PYTHON_SCRIPT_FILE_NAME") or APP_FILE)
+    # As on Azure, folders with a function.json count only without a script.
     if not script.exists() and any(new.root.glob("*/function.json")):
         if new.file is not None:
             raise ConfigurationError(
@@ -203,6 +205,7 @@ def _python_files(root: Path) -> Iterator[Path]:
     """Yield the app's own Python files, the script first."""
     count = 0
     for folder, folders, files in os.walk(root):
+        # os.walk enters the folders that are left in this list.
         folders[:] = sorted(
             name
             for name in folders

@@ -52,6 +52,7 @@ def install_shim(scripts: Path | None = None) -> Shim:
         shutil.copy(original, path)
     except OSError as error:
         raise ConfigurationError(f"'{path}' cannot be written: {error.strerror}.") from None
+    # Another func may come first on the path, so that the new one has no effect.
     found = shutil.which("func")
     return Shim(path, Path(found) if found else None)
 

@@ -25,7 +25,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from types import MappingProxyType
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from emulator.errors import EmulatorError
 from emulator.instant import Instant
@@ -36,6 +36,8 @@ from emulator.storage.filters import Int64 as Int64  # noqa: PLC0414
 from emulator.storage.filters import Value as Value  # noqa: PLC0414
 
 ZERO = timedelta(0)
+MAX_MESSAGES = 32
+"""The largest number of messages that the service returns for one `get` or `peek`."""
 # Matches any existing row, as an If-Match header of *.
 ANY_ETAG = "*"
 # Limits of the service.
@@ -113,6 +115,15 @@ class QueueMessage:
     inserted_at: datetime
     next_visible_at: datetime
     expires_at: datetime | None = None
+
+
+# A protocol, because only composition names a store.
+@runtime_checkable
+class ListableQueue(Protocol):
+    """A queue that lists all its messages. Only the built-in store has such queues; the service shows visible ones."""
+
+    async def list_messages(self) -> list[QueueMessage]:
+        """List all messages, hidden ones included, the oldest first, without pop receipts. Raises NotFound."""
 
 
 class Queue(Protocol):

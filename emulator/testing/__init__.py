@@ -13,6 +13,8 @@ from emulator.chaos.plan import Intensities as Intensities
 from emulator.chaos.report import ChaosReport as ChaosReport
 from emulator.chaos.report import RulesBroken as RulesBroken
 from emulator.durable.core import events as events
+from emulator.histories.replaying import HistoryDiverged as HistoryDiverged
+from emulator.histories.replaying import replay as replay
 from emulator.host.captured_outputs import CapturedOutput as CapturedOutput
 from emulator.host.sending import NotStorable as NotStorable
 from emulator.testing.app import AppUnderTest as AppUnderTest
@@ -30,8 +32,6 @@ from emulator.testing.manual import Invoked as Invoked
 from emulator.testing.observers.determinism import NotDeterministic as NotDeterministic
 from emulator.testing.observers.log_capture import LogLine as LogLine
 from emulator.testing.observers.real_waits import RealWait as RealWait
-from emulator.testing.replaying import HistoryDiverged as HistoryDiverged
-from emulator.testing.replaying import replay as replay
 from emulator.testing.starting import start as start
 from emulator.testing.sync import SyncAppUnderTest as SyncAppUnderTest
 from emulator.testing.sync import start_sync as start_sync

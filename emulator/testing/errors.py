@@ -46,7 +46,7 @@ class NotSettled(EmulatorError):
     def __init__(self, limit: timedelta, running: int) -> None:
         super().__init__(
             f"The app has not settled within {limit}: {running} functions are running, and others were started in the "
-            "last seconds. A function may fail and be retried for ever, write to what triggers it, or be a timer of a "
+            "last seconds. A function may fail and be retried endlessly, write to what triggers it, or be a timer of a "
             "few seconds; app.advance(seconds=…) lets a certain time pass."
         )
 

@@ -163,11 +163,13 @@ def _load(builder: Any, root: Path, streaming: HttpStreaming | None) -> LoadedFu
     ]
     if not _is_http(builder):
         streaming = None
+    # azure-functions has retry policies since 1.12.
+    read_setting = getattr(builder, "get_settings_dict", None)
     metadata = FunctionMetadata(
         name=name,
         id=function_id(name),
         bindings=bindings,
-        retry=policy_of_decorator(_retry_setting(builder)),
+        retry=policy_of_decorator(None if read_setting is None else read_setting("retry_policy")),
         directory=str(root),
         streams_http=streaming is not None,
         source=source_of(call),
@@ -197,9 +199,3 @@ def _name_places_of_duplicates(app: func.FunctionRegister, error: ValueError) ->
 def _is_http(builder: Any) -> bool:
     trigger = builder.get_trigger()
     return trigger is not None and trigger.type == "httpTrigger"
-
-
-def _retry_setting(builder: Any) -> Mapping[str, Any] | None:
-    # azure-functions has retry policies since 1.12.
-    read = getattr(builder, "get_settings_dict", None)
-    return None if read is None else cast("Mapping[str, Any] | None", read("retry_policy"))

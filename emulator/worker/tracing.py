@@ -40,6 +40,7 @@ async def trace(
     # A dependency of the app, not of azemu.
     from azure.durable_functions import Orchestrator
 
+    # Observes the generator, which knows the line of each yield.
     yields = Yields()
     handle: Any = Orchestrator.create(yields.observed(user_function))
     invocation = Invocation(id=new_id(), function=name, inputs={}, on_log=lambda _record: None)

@@ -161,6 +161,8 @@ async def test_an_instance_is_started_gets_an_event_and_is_purged(visitor: Visit
     # The page tells what the instance waits for, marks the line, and offers the name of the event.
     reason = page.get_by_role("region", name="Why it does not progress")
     await reason.get_by_text('waits for the event "decision"').first.wait_for()
+    await page.get_by_role("option", name="awaited event decision, not raised yet").click()
+    await page.get_by_role("region", name="Chosen task").get_by_text("which was never raised").wait_for()
     await page.get_by_role("tab", name="Source").click()
     await page.locator(".source .current", has_text="wait_for_external_event").wait_for()
     await visitor.picture("instance-waiting")
@@ -181,6 +183,51 @@ async def test_an_instance_is_started_gets_an_event_and_is_purged(visitor: Visit
     await page.get_by_text("No instance matches").wait_for()
 
 
+async def test_an_instance_that_others_purge_disappears(visitor: Visitor) -> None:
+    await visitor.app.client.start_new("approval", "short-lived")
+    await visitor.app.client.terminate("short-lived", "not needed")
+    await visitor.app.settle()
+    await visitor.open("instances/short-lived")
+    await visitor.page.get_by_text("Terminated", exact=True).wait_for()
+    await visitor.app.client.purge_instance_history("short-lived")
+    await visitor.page.get_by_text("There is no such instance").wait_for()
+    # The browser reports the 404 of the deleted instance.
+    visitor.problems[:] = [problem for problem in visitor.problems if "/api/instances/short-lived" not in problem]
+
+
+async def test_an_instance_is_forked_with_another_event_and_its_run_is_used(visitor: Visitor) -> None:
+    app, page = visitor.app, visitor.page
+    await app.client.start_new("approval", "to-fork")
+    await app.run_until_idle()
+    await app.client.raise_event("to-fork", "decision", {"by": "ada"})
+    await app.wait("to-fork")
+    await visitor.open("instances/to-fork?tab=history")
+    await page.get_by_role("table", name="History").get_by_text("EventRaised").click()
+    await page.get_by_role("button", name="Fork from here").click()
+    dialog = page.get_by_role("dialog")
+    await dialog.get_by_text("azemu history fork to-fork --at").wait_for(state="attached")
+    assert await dialog.get_by_label("Input (JSON)").input_value() == '{"by": "ada"}'
+    await dialog.get_by_label("Input (JSON)").fill('{"by": "bob"}')
+    await dialog.get_by_label("Instance id").fill("forked")
+    await visitor.picture("instance-fork")
+    await dialog.get_by_role("button", name="Fork", exact=True).click()
+    await page.get_by_role("heading", name="forked").wait_for()
+    await page.get_by_role("link", name="to-fork").first.wait_for()
+    # The SDK gives the events of its own client to an orchestrator as JSON texts.
+    assert (await app.wait("forked")).output == '{"by": "bob"}'
+    assert (await app.wait("to-fork")).output == '{"by": "ada"}'
+
+    await page.get_by_role("button", name="Export, replay").click()
+    await dialog.get_by_role("button", name="Replay", exact=True).click()
+    # The replay is a process of its own.
+    await dialog.get_by_text("The code follows the history: 2 episodes agree.").wait_for(timeout=60_000)
+    await dialog.get_by_role("button", name="Make a test").click()
+    async with page.expect_download() as download:
+        await dialog.get_by_role("button", name="tests/test_forked.py").click()
+    assert (await download.value).suggested_filename == "test_forked.py"
+    await visitor.picture("instance-replay")
+
+
 async def test_an_entity_is_signalled(visitor: Visitor) -> None:
     await visitor.open("entities")
     page = visitor.page
@@ -194,3 +241,21 @@ async def test_an_entity_is_signalled(visitor: Visitor) -> None:
     await dialog.get_by_label("Input (JSON)").fill("3")
     await dialog.get_by_role("button", name="Send").click()
     await row.get_by_text("5", exact=True).wait_for()
+
+
+async def test_nothing_is_outside_of_a_narrow_screen(visitor: Visitor) -> None:
+    long = "x" * 100
+    await visitor.app.client.start_new("approval", instance_id=long)
+    page = visitor.page
+    await page.set_viewport_size({"width": 390, "height": 844})
+    for address in ("", "functions", "instances", f"instances/{long}", "entities", "storage", "logs", "settings"):
+        await visitor.open(address)
+        if address == "instances":
+            row = page.get_by_role("row").filter(has_text=long)
+            await row.get_by_text("Running", exact=True).wait_for()
+            box = await row.get_by_text("Running", exact=True).bounding_box()
+            assert box["x"] + box["width"] <= 390
+        elif long in address:
+            await page.get_by_role("region", name="Why it does not progress").wait_for()
+        assert await page.evaluate("document.documentElement.scrollWidth") <= 390, address
+    await page.set_viewport_size({"width": 1280, "height": 800})

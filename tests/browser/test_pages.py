@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,7 +11,8 @@ from emulator.clock import SystemClock
 from emulator.config.start import StartOptions, configure
 from emulator.host.http.keys.key_store import HOST_SYSTEM_KEYS
 from emulator.host.site import open_keys
-from tests.browser.conftest import ATTACK, Visitor
+from emulator.testing import start
+from tests.browser.conftest import ATTACK, Visitor, visiting
 from tests.running_apps import run_app, write_app
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
@@ -176,3 +178,25 @@ async def test_the_page_asks_for_the_key(visitor: Visitor, tmp_path: Path) -> No
         await linked.locator("main h1").wait_for()
         assert "the-master-key" not in linked.url
         await context.close()
+
+
+async def test_the_instance_that_a_function_starts_is_one_click_away(visitor: Visitor) -> None:
+    await visitor.open("functions/start")
+    page = visitor.page
+    # The example of the function's docstring.
+    assert '"drink": "tea"' in await page.get_by_label("Body", exact=True).input_value()
+    await page.get_by_label("Path").fill("/api/start?id=one-click")
+    await page.get_by_role("button", name="Send").click()
+    await page.get_by_role("link", name="Open the instance one-click").click()
+    await page.get_by_role("listbox").get_by_text("double", exact=True).wait_for()
+
+
+async def test_an_app_without_durable_functions_says_so(
+    browser: Any, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    folder = write_app(tmp_path / "plain", "import azure.functions as func\napp = func.FunctionApp()\n")
+    async with start(folder) as app, visiting(browser, app, request) as visitor:
+        for name in ("instances", "entities"):
+            await visitor.open(name)
+            await visitor.page.get_by_text("The app has no durable functions").wait_for()
+            assert await visitor.page.get_by_text("null").count() == 0

@@ -5,6 +5,7 @@ A comment `finds AZ…` marks the lines that have findings, where the file may h
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from emulator.check.azure_offers import PYTHON_VERSIONS
+from emulator.check.deployment import deployed_files
 from emulator.check.findings import Finding
 from emulator.check.ignored import IgnoreFile
 from emulator.check.requirements import python_findings
@@ -399,3 +401,10 @@ def test_durable_functions_that_nothing_names(tmp_path: Path) -> None:
     # A name that is computed may be any of them.
     computed = source.replace('"used"', "context.get_input()")
     assert codes(check(tmp_path, {"function_app.py": computed})) == ["AZ410", "AZ410"]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_named_pipes_are_not_read(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.txt")
+    (tmp_path / "notes.txt").touch()
+    assert [path.name for path in deployed_files(tmp_path, IgnoreFile([]))] == ["notes.txt"]

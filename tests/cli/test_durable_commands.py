@@ -127,6 +127,39 @@ def test_instances_are_controlled(durable: Commands) -> None:
     assert durable("terminate", new_id).code == 0
 
 
+def test_ids_may_be_dots(durable: Commands) -> None:
+    for instance_id in (".", ".."):
+        assert durable("start", "greet", "Ada", "--id", instance_id, "--wait").out == "Hello Ada\n"
+        assert durable("show", instance_id, "--json").json["instance"]["instanceId"] == instance_id
+        # In its URL the id is not encoded twice.
+        assert main(["why", instance_id, "--app", str(durable.app)]) == 1
+        assert durable("purge", instance_id, "--yes").code == 0
+
+
+def test_bytes_that_are_not_utf_8_are_reported(durable: Commands) -> None:
+    for words in (["show", "a\udcff"], ["list", "--prefix", "a\udcff"], ["raise", "x", "a\udcff"]):
+        assert durable(*words).err == "The argument 'a\\udcff' is not text in UTF-8.\n"
+
+
+def test_json_is_whole_in_any_encoding(durable: Commands, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert durable("start", "greet", "Zoë", "--id", "ümlaut", "--wait").code == 0
+    output = io.BytesIO()
+    stream = io.TextIOWrapper(output, encoding="ascii", write_through=True)
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "stdout", stream)
+        assert main(["durable", "show", "ümlaut", "--json", "--app", str(durable.app)]) == 0
+    assert json.loads(output.getvalue())["instance"]["output"] == "Hello Zoë"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_output_that_cannot_be_written_is_reported(durable: Commands, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch, open("/dev/full", "w") as full:
+        patch.setattr(sys, "stdout", full)
+        assert main(["durable", "list", "--app", str(durable.app)]) == 1
+    assert durable.capsys is not None
+    assert durable.capsys.readouterr().err == "A file or the output cannot be written: No space left on device.\n"
+
+
 def wait_for(durable: Commands, instance_id: str, status: str) -> None:
     until(lambda: durable("show", instance_id, "--json").json["instance"]["runtimeStatus"] == status)
 

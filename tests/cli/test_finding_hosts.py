@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import socket
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -81,3 +83,31 @@ def test_of_two_hosts_the_newest_is_used(tmp_path: Path, capsys: pytest.CaptureF
 def test_a_command_outside_of_an_app_asks_for_the_host(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["invoke", "where", "--app", str(tmp_path)]) == 1
     assert "To use a running host from any folder, name its port with --port N." in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "response",
+    [
+        b"SSH-2.0-OpenSSH_9.2\r\n",
+        b"HTTP/1.1 200 OK\r\n\r\n" + b"[" * 100_000,
+        b'HTTP/1.1 200 OK\r\n\r\n{"state": 5}',
+        b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{",
+    ],
+    ids=["no HTTP", "nested", "other JSON", "cut"],
+)
+def test_a_server_that_is_not_azemu_is_reported(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], response: bytes
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def answer() -> None:
+            with server.accept()[0] as connection:
+                connection.recv(65536)
+                connection.sendall(response)
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        port = server.getsockname()[1]
+        assert main(["why", "--app", str(write_app(tmp_path)), "--port", str(port)]) == 1
+        thread.join()
+    assert f"localhost:{port}" in capsys.readouterr().err

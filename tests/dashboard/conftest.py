@@ -14,6 +14,7 @@ APP = """
 @app.route(route="start", methods=["GET", "POST"])
 @app.durable_client_input(client_name="client")
 async def start(req, client):
+    '''Start a flow. The body can be {"drink": "tea"}.'''
     instance_id = await client.start_new("flow", instance_id=req.params.get("id"))
     return client.create_check_status_response(req, instance_id)
 

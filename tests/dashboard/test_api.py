@@ -223,7 +223,12 @@ async def test_an_option_of_host_json_names_the_setting_that_replaces_it(tmp_pat
 
 
 async def test_an_account_in_azure_is_only_read(tmp_path: Path) -> None:
-    folder = write_app(tmp_path, settings={"Shop": REAL})
+    order = """
+    @app.route(route="order")
+    @app.queue_output(arg_name="out", queue_name="orders", connection="Shop")
+    def order(req, out: func.Out[str]): out.set("x")
+    """
+    folder = write_app(tmp_path, HTTP_APP, order, settings={"Shop": REAL})
     path = "/azemu/api/storage/queues/orders/messages?connection=Shop"
     async with run_app(folder) as app:
         answer = await app.post(path, json.dumps({"text": "x"}))

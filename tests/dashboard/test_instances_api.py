@@ -67,7 +67,7 @@ async def test_an_order_on_all_tabs(app: AppUnderTest) -> None:
         ("order-1", "Running", None),
         ("child-of-order-1", "Running", "order-1"),
     ]
-    assert (listed["total"], listed["counts"], listed["complete"]) == (2, {"Running": 2}, True)
+    assert (listed["total"], listed["counts"], listed["isComplete"]) == (2, {"Running": 2}, True)
     assert listed["orchestrators"] == ["approval", "order"]
 
     await app.client.raise_event("child-of-order-1", "decision", "yes")

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from emulator.dashboard.durable.comparison import compare
 from emulator.dashboard.durable.event_table import event_lines
-from emulator.dashboard.durable.function_source import function_source
+from emulator.dashboard.durable.function_source import documented_example, function_source
 from emulator.dashboard.durable.sequence import sequence
 from emulator.dashboard.durable.timeline import timeline
 from emulator.instant import Instant
@@ -119,3 +121,26 @@ end = 1
     assert inner.first_line == 3
     assert function_source("function_app.py:50", tmp_path) is None
     assert function_source("missing.py:1", tmp_path) is None
+
+
+def test_the_source_includes_a_helper_of_the_same_file(tmp_path: Path) -> None:
+    text = "def flow(context):\n    yield from helper(context)\n\n\ndef helper(context):\n    yield 1\n\n\nend = 1\n"
+    (tmp_path / "function_app.py").write_text(text, encoding="utf-8")
+    found = function_source("function_app.py:1", tmp_path, with_lines=[6, 9])
+    assert found is not None
+    assert (found.first_line, found.lines[-1]) == (1, "    yield 1")
+
+
+@pytest.mark.parametrize(
+    ("docstring", "expected"),
+    [
+        ('Take an order: {"item": "book", "of": {"n": 1}}, or {"other": 1}.', {"item": "book", "of": {"n": 1}}),
+        ('GET /orders/{id}: an order.\n\n    {"a":\n     [1]}\n', {"a": [1]}),
+        ("Nothing { that } is JSON {.", None),
+        ("", None),
+    ],
+)
+def test_an_example_is_the_first_json_object_of_the_docstring(docstring: str, expected: object, tmp_path: Path) -> None:
+    text = f"@decorated\ndef flow(context):\n    '''{docstring}'''\n"
+    (tmp_path / "function_app.py").write_text(text, encoding="utf-8")
+    assert documented_example("function_app.py:2", tmp_path) == expected

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+from collections import deque
 from collections.abc import AsyncIterator
 
 import pytest
@@ -13,7 +14,7 @@ from emulator.clock import SystemClock
 from emulator.host import recording
 from emulator.host.console.categories import function_category
 from emulator.host.port import TriggerEvent
-from emulator.host.recording import Recording
+from emulator.host.recording import Line, Recording
 from emulator.logs import get_logger
 from emulator.worker.port import Datum, Returned
 
@@ -92,3 +93,53 @@ async def test_an_error_of_the_host_has_its_traceback(record: Recording) -> None
     [line] = record.lines()
     assert line.message.startswith("It failed.\nTraceback (most recent call last):")
     assert line.message.endswith("ZeroDivisionError: by zero")
+
+
+async def test_an_object_that_logs_when_it_is_destroyed_does_not_block(
+    record: Recording, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    destroyed: list[bool] = []
+
+    class Loud:
+        def __del__(self) -> None:
+            if not destroyed:
+                destroyed.append(True)
+                log.info("destroyed")
+
+    class Lines(deque[Line]):
+        def append(self, line: Line) -> None:
+            Loud()  # As if the garbage collector ran in the middle of keeping a line.
+            super().append(line)
+
+    monkeypatch.setattr(record, "_lines", Lines())
+    record.begin("f", "i", TriggerEvent(value=None), 0)
+    # On a thread of its own, which a deadlock blocks.
+    thread = threading.Thread(target=log.info, args=("kept",), kwargs={"extra": {"invocation_id": "i"}}, daemon=True)
+    monkeypatch.setattr(record, "belongs", lambda _: True)
+    thread.start()
+    thread.join(10)
+    assert not thread.is_alive()
+    assert sorted(line.message for line in record.lines()) == ["destroyed", "kept"]
+
+
+async def test_lines_of_many_threads_all_arrive(record: Recording) -> None:
+    record.begin("f", "i", TriggerEvent(value=None), 0)
+
+    def log_lines() -> None:
+        for _ in range(100):
+            log.info("x", extra={"invocation_id": "i"})
+
+    threads = [threading.Thread(target=log_lines) for _ in range(50)]
+    for thread in threads:
+        thread.start()
+    seen: list[int] = []
+    # What a follower of the log does. It must not wait for a change that has happened already.
+    async with asyncio.timeout(20):
+        while len(seen) < 5000:
+            version = record.version
+            seen += [line.seq for line in record.lines(after=seen[-1] if seen else 0)]
+            if len(seen) < 5000:
+                await record.wait_for_change(version)
+    assert seen == list(range(1, 5001))
+    for thread in threads:
+        thread.join()

@@ -23,9 +23,10 @@ from emulator.diagnosis.facts import (
 from emulator.diagnosis.finding import Cause
 from emulator.diagnosis.rules import explain
 from emulator.durable.azurestorage.names import HubNames
-from emulator.durable.core.entities.messages import Request
+from emulator.durable.core.entities.messages import Release, Request, Response
 from emulator.durable.core.entities.scheduler import SchedulerState
 from emulator.durable.core.events import (
+    EventRaised,
     EventSent,
     ExecutionStarted,
     HistoryEvent,
@@ -34,7 +35,7 @@ from emulator.durable.core.events import (
     TaskScheduled,
     TimerCreated,
 )
-from emulator.durable.core.identity import FunctionKind, OrchestrationInstance, RuntimeStatus
+from emulator.durable.core.identity import EntityId, FunctionKind, OrchestrationInstance, RuntimeStatus
 from emulator.durable.core.replay.actions import CallHttp
 from emulator.durable.core.replay.program import OpenWait
 from emulator.durable.engine.work_log import FailedWork, WorkKey
@@ -192,6 +193,17 @@ def test_an_entity_has_others_to_process_first() -> None:
     found = why(instance(sent), hub(), entity)
     assert found.finding.cause is Cause.ENTITY_QUEUED
     assert "1 operation is before its call of get" in found.sentence
+
+
+def test_a_released_lock_is_not_waited_for() -> None:
+    lock = Request(id="r0", lockset=[EntityId("account", "a")])
+    history = [
+        EventSent(timestamp=NOW, event_id=0, instance_id="@account@a", name="op", input=lock.from_instance()),
+        EventRaised(timestamp=NOW, name="r0", input=Response("Lock Acquisition Completed").text),
+        EventSent(timestamp=NOW, event_id=1, instance_id="@account@a", name="release", input=Release("i1", "r0").text),
+    ]
+    found = why(instance(*history), hub(), instance(id="@account@a"))
+    assert found.finding.cause is Cause.EVENT_NOT_RAISED
 
 
 def test_two_instances_that_wait_for_each_other_are_explained() -> None:

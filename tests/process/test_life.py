@@ -361,7 +361,7 @@ def test_the_deletion_of_the_hosts_own_folder_is_named(tmp_path: Path) -> None:
             shutil.rmtree(app / ".azemu", ignore_errors=True)
         get(f"{url}/orchestrators/waits/two", method="POST")
         azemu.wait_for(r"storage\.db was deleted while the host uses it. It was written again")
-        azemu.wait_for(r"^.*The folder .*hosts was deleted\. The host goes on")
+        azemu.wait_for(r"^.*The folder .*hosts was deleted\. The host continues")
         stop(azemu)
     with started(app, "--storage", "builtin") as azemu:
         url = azemu.url().partition("/api/")[0] + "/runtime/webhooks/durabletask"

@@ -284,8 +284,8 @@ def test_what_cannot_be_added_changes_no_file(
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ((), "the template and the name of the new function is missing"),
-        (("http",), "the name of the new function is missing"),
+        ((), "the template and the name of the new function are missing"),
+        (("http",), "the name of the new function is missing. Write them as in `azemu new http greet`"),
         (("HTTP", "trigger", "greet"), "names with spaces in quotation marks"),
         (("http", "x", "--authlevel", "public"), "Use one of: anonymous, function, admin."),
         (("http", "x", "--language", "C#"), "azemu runs apps in Python only"),

@@ -10,11 +10,12 @@ import pytest
 
 from emulator.clock import SystemClock
 from emulator.durable.core.events import OrchestratorStarted
+from emulator.histories.document import UnreadableHistory
+from emulator.histories.reading import read_histories
+from emulator.histories.replaying import NotReplayable
 from emulator.storage.builtin import open_builtin
 from emulator.storage.transfer.exporting import export_account
 from emulator.testing import HistoryDiverged, replay, start
-from emulator.testing.histories import UnreadableHistory, read_histories
-from emulator.testing.replaying import NotReplayable
 from tests.recordings import GOLDEN, RECORDED_APP
 from tests.recordings.loading import load_hub
 from tests.running_apps import write_app

@@ -23,6 +23,7 @@ def changes_routes(parts: DashboardParts) -> list[Route]:
             await recording.wait_for_change(version)
             version = recording.version
             yield [{"version": version}]
+            # A busy host changes its recording thousands of times in a second.
             await pause()
 
     async def changes(call: HttpCall) -> web.StreamResponse:

@@ -40,6 +40,7 @@ class _Entities:
         """
         query = call.request.query
         limit = number_of(call, "limit", _PAGE, highest=_LARGEST_PAGE)
+        # The ids of entities have the name in lower case.
         name, key = query.get("name", "").lower(), query.get("key", "")
         page = await self._hub.reader.query(
             InstanceQuery(
@@ -53,6 +54,7 @@ class _Entities:
         entities = [_members(status, _STATE_LIMIT) for status in page.instances]
         return json_response(
             {
+                # Storage cannot search for a part of a key, so a page may have fewer entities than its limit.
                 "entities": [entity for entity in entities if key in entity["key"]],
                 "continuation": page.continuation,
                 "names": self._hub.function_names(FunctionKind.ENTITY),
@@ -93,6 +95,7 @@ def _members(status: InstanceStatus, state_limit: int) -> dict[str, Any]:
                 "parent": request.parent,
                 "input": None if request.input is None else request.input[:_STATE_LIMIT],
             }
+            # A locked entity may have thousands of waiting operations.
             for request in scheduler.queue[:_QUEUE_LIMIT]
         ],
         "queueLength": len(scheduler.queue),

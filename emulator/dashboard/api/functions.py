@@ -9,6 +9,7 @@ from typing import Any, Final
 from aiohttp import web
 
 from emulator.dashboard.api.samples import sample_of
+from emulator.dashboard.durable.function_source import documented_example
 from emulator.dashboard.parts import DashboardParts
 from emulator.dashboard.routing import ApiError, endpoint, utc_text
 from emulator.host.admin.api import json_response
@@ -43,6 +44,7 @@ def functions_routes(parts: DashboardParts) -> list[Route]:
             {**_members(parts, function), "isManual": function.name in manual}
             for function in parts.host.catalog.functions
         ]
+        # The catalog leaves out functions that cannot run, and users look for exactly these.
         listed += [
             {"name": problem.function, "state": "Error", "reason": problem.message}
             for problem in parts.host.catalog.problems
@@ -51,6 +53,8 @@ def functions_routes(parts: DashboardParts) -> list[Route]:
 
     async def function(call: HttpCall) -> web.Response:
         found = named(call)
+        place = found.metadata.source
+        example = documented_example(place, parts.configuration.root) if place else None
         manual = next((bound for bound in parts.host.manual_bindings() if bound.function is found), None)
         return json_response(
             {
@@ -71,7 +75,7 @@ def functions_routes(parts: DashboardParts) -> list[Route]:
                     }
                     for binding in found.metadata.bindings
                 ],
-                "sample": sample_of(found, _path(parts, found)),
+                "sample": sample_of(found, _path(parts, found), example),
             }
         )
 

@@ -40,6 +40,7 @@ def home_routes(parts: DashboardParts) -> list[Route]:
         try:
             storage = parts.accounts(DEFAULT_CONNECTION).description
         except ConfigurationError:
+            # An app of HTTP functions needs no storage.
             storage = None
         return json_response(
             {

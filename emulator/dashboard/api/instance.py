@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Final
-from uuid import UUID
 
 from aiohttp import web
 
+from emulator.dashboard.api.stored_values import json_value
 from emulator.dashboard.durable.comparison import Step, compare, duration_of
 from emulator.dashboard.durable.event_table import EventLine, event_lines
 from emulator.dashboard.durable.function_source import function_source
 from emulator.dashboard.durable.sequence import sequence
 from emulator.dashboard.durable.task_hub import DashboardHub
-from emulator.dashboard.durable.timeline import Attempt, Kind, Row, Span, Timeline, timeline
+from emulator.dashboard.durable.timeline import Kind, Row, Span, timeline
 from emulator.dashboard.event_stream import send_events
 from emulator.dashboard.parts import DashboardParts
 from emulator.dashboard.routing import ApiError, endpoint, number_of, utc_text
@@ -26,13 +25,13 @@ from emulator.durable.hub import InstanceStatus
 from emulator.host.admin.api import json_response
 from emulator.host.http.routing.routes import HttpCall, Route
 from emulator.instant import Instant
-from emulator.storage.port import Int64, Value
 from emulator.storage.port import Row as TableRow
 
 _PAYLOAD_LIMIT: Final = 2_000
 _STATUS_PAYLOAD_LIMIT: Final = 100_000
 _LONGEST_PAYLOAD: Final = 5_000_000
 _ROWS_LIMIT: Final = 5_000
+_MAX_PLACES: Final = 50
 _HISTORY_PAGE: Final = 1_000
 _MESSAGES_LIMIT: Final = 400
 _RAW_LIMIT: Final = 300
@@ -72,7 +71,7 @@ class _Instance:
         return json_response({**_status_members(status), **facts, "isEntity": is_entity(instance_id), "now": now})
 
     async def changes(self, call: HttpCall) -> web.StreamResponse:
-        """Send an event whenever the status row has changed, and `{"deleted": true}` when it is gone."""
+        """Send an event whenever the status row has changed, and `{"isDeleted": true}` when it is gone."""
         instance_id = call.values["instanceId"]
 
         async def batches() -> AsyncIterator[list[Mapping[str, Any]]]:
@@ -83,7 +82,7 @@ class _Instance:
                 etag = await self._hub.reader.row_etag(instance_id)
                 if etag != seen:
                     seen = etag
-                    yield [{"deleted": etag is None}]
+                    yield [{"isDeleted": etag is None}]
 
         return await send_events(call, self._parts, batches())
 
@@ -94,7 +93,21 @@ class _Instance:
         if not history:
             await self._status(instance_id)
             return json_response({"rows": [], "episodes": 0, "events": 0})
-        return json_response({**_timeline_members(timeline(history, now=self._now())), "events": len(history)})
+        result = timeline(history, now=self._now())
+        return json_response(
+            {
+                "name": result.name,
+                "start": result.start.text,
+                "end": result.end.text,
+                "status": None if result.status is None else result.status.wire_name,
+                "episodes": result.episodes,
+                "events": len(history),
+                "suspended": [_span_members(span) for span in result.suspended],
+                "runs": [_span_members(span) for span in result.runs[:_ROWS_LIMIT]],
+                "rows": [_row_of_timeline(row) for row in result.rows[:_ROWS_LIMIT]],
+                "isCut": len(result.rows) > _ROWS_LIMIT,
+            }
+        )
 
     async def history(self, call: HttpCall) -> web.Response:
         """Return a part of the history. `from`: how many of the selected events to leave out.
@@ -139,6 +152,7 @@ class _Instance:
             history = await self._hub.reader.history(instance_id)
             if index >= len(history):
                 raise ApiError(404, f'The history of the instance "{instance_id}" has no event {index}.')
+            # Alone: to which task the event belongs does not matter for its payload.
             [line] = event_lines(history[index : index + 1], payload_limit=_LONGEST_PAYLOAD)
             text = next((payload.text for payload in line.payloads if payload.name == name), None)
         if text is None:
@@ -165,20 +179,24 @@ class _Instance:
                     }
                     for message in diagram.messages
                 ],
-                "cut": diagram.is_cut,
+                "isCut": diagram.is_cut,
             }
         )
 
     async def source(self, call: HttpCall) -> web.Response:
-        """Return the source of the orchestrator or entity function."""
+        """Return the source of the orchestrator or entity function.
+
+        `places`: other places as `file:line`, separated by commas. The functions around those in its file are included.
+        """
         instance_id = call.values["instanceId"]
         status = await self._status(instance_id)
         kind = FunctionKind.ENTITY if is_entity(instance_id) else FunctionKind.ORCHESTRATOR
+        # Rows of entities have an @ before the name.
         name = status.name.removeprefix("@")
         place = self._hub.source_of(kind, name)
         if place is None:
             raise ApiError(404, f"The app has no {kind.value} '{name}' now.")
-        found = function_source(place, self._parts.configuration.root)
+        found = function_source(place, self._parts.configuration.root, with_lines=_lines_of(place, call))
         if found is None:
             raise ApiError(404, f"The source of '{name}' at {place} cannot be read.")
         return json_response({"file": found.file, "firstLine": found.first_line, "lines": found.lines})
@@ -196,7 +214,7 @@ class _Instance:
                 "historyTable": self._hub.reader.history_table.name,
                 "status": None if status is None else _row_members(status),
                 "history": [_row_members(row) for row in history],
-                "cut": has_more,
+                "isCut": has_more,
             }
         )
 
@@ -215,8 +233,8 @@ class _Instance:
         (left_status, left), (right_status, right) = sides
         return json_response(
             {
-                "left": {**_status_members(left_status), "took": _milliseconds(left.end - left.start)},
-                "right": {**_status_members(right_status), "took": _milliseconds(right.end - right.start)},
+                "left": {**_status_members(left_status), "tookMs": _milliseconds(left.end - left.start)},
+                "right": {**_status_members(right_status), "tookMs": _milliseconds(right.end - right.start)},
                 "steps": [_step_members(step) for step in compare(left, right)],
             }
         )
@@ -229,6 +247,17 @@ class _Instance:
 
     def _now(self) -> Instant:
         return Instant.of(self._parts.clock.now())
+
+
+def _lines_of(place: str, call: HttpCall) -> list[int]:
+    """Return the line numbers in the parameter `places` that belong to the file of `place`."""
+    file = place.rpartition(":")[0]
+    places = (text.rpartition(":") for text in call.request.query.get("places", "").split(",")[:_MAX_PLACES])
+    return [
+        int(line)
+        for name, _, line in places
+        if name and line.isdecimal() and (name == file or file.endswith(f"/{name}") or name.endswith(f"/{file}"))
+    ]
 
 
 def _not_found(instance_id: str) -> ApiError:
@@ -258,6 +287,7 @@ def _status_members(status: InstanceStatus) -> dict[str, Any]:
             for name, text in (
                 ("input", status.input),
                 ("output", status.output),
+                # The SDK stores null if the orchestrator has set none.
                 ("customStatus", None if status.custom_status == "null" else status.custom_status),
             )
         },
@@ -283,20 +313,6 @@ def _history_facts(history: Sequence[HistoryEvent], now: Instant) -> dict[str, A
     }
 
 
-def _timeline_members(result: Timeline) -> dict[str, Any]:
-    return {
-        "name": result.name,
-        "start": result.start.text,
-        "end": result.end.text,
-        "status": None if result.status is None else result.status.wire_name,
-        "episodes": result.episodes,
-        "suspended": [_span_members(span) for span in result.suspended],
-        "runs": [_span_members(span) for span in result.runs[:_ROWS_LIMIT]],
-        "rows": [_row_of_timeline(row) for row in result.rows[:_ROWS_LIMIT]],
-        "cut": len(result.rows) > _ROWS_LIMIT,
-    }
-
-
 def _span_members(span: Span) -> list[str | None]:
     return [span.start.text, _text_of(span.end)]
 
@@ -309,18 +325,17 @@ def _row_of_timeline(row: Row) -> dict[str, Any]:
         "target": row.target,
         "fireAt": _text_of(row.fire_at),
         "releasedAt": _text_of(row.released_at),
-        "attempts": [_attempt_members(attempt) for attempt in row.attempts],
-    }
-
-
-def _attempt_members(attempt: Attempt) -> dict[str, Any]:
-    return {
-        "scheduledAt": attempt.scheduled_at.text,
-        "scheduledIndex": attempt.scheduled_index,
-        "endedAt": _text_of(attempt.ended_at),
-        "endedIndex": attempt.ended_index,
-        "seenAt": _text_of(attempt.seen_at),
-        "outcome": attempt.outcome.value,
+        "attempts": [
+            {
+                "scheduledAt": attempt.scheduled_at.text,
+                "scheduledIndex": attempt.scheduled_index,
+                "endedAt": _text_of(attempt.ended_at),
+                "endedIndex": attempt.ended_index,
+                "seenAt": _text_of(attempt.seen_at),
+                "outcome": attempt.outcome.value,
+            }
+            for attempt in row.attempts
+        ],
     }
 
 
@@ -334,7 +349,7 @@ def _line_members(line: EventLine) -> dict[str, Any]:
         "subject": line.subject,
         "target": line.target,
         "belongsTo": line.belongs_to,
-        "took": None if line.took is None else _milliseconds(line.took),
+        "tookMs": None if line.took is None else _milliseconds(line.took),
         "failure": line.failure,
         "fireAt": line.fire_at,
         "status": line.status,
@@ -355,7 +370,7 @@ def _step_members(step: Step) -> dict[str, Any]:
         return {
             "outcome": row.last.outcome.value,
             "attempts": len(row.attempts),
-            "took": None if took is None else _milliseconds(took),
+            "tookMs": None if took is None else _milliseconds(took),
             "target": row.target,
         }
 
@@ -374,24 +389,8 @@ def _row_members(row: TableRow) -> dict[str, Any]:
         "rowKey": row.row_key,
         "timestamp": _text_of(row.timestamp),
         "etag": row.etag,
-        "columns": {name: _column(value) for name, value in row.properties.items()},
+        "columns": {name: json_value(value, longest=_PAYLOAD_LIMIT) for name, value in row.properties.items()},
     }
-
-
-def _column(value: Value) -> Any:
-    match value:
-        case Instant():
-            return value.text
-        case Int64():
-            return value.value
-        case bytes():
-            return base64.b64encode(value).decode()
-        case UUID():
-            return str(value)
-        case str() if len(value) > _PAYLOAD_LIMIT:
-            return value[:_PAYLOAD_LIMIT] + f"… ({len(value)} characters)"
-        case _:
-            return value
 
 
 def _text_of(moment: Instant | None) -> str | None:

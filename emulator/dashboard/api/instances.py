@@ -51,6 +51,7 @@ class _Instances:
         limit = number_of(call, "limit", 50, highest=_LARGEST_PAGE)
         skip = number_of(call, "skip", 0, highest=_LAST_PAGE)
         index = self._hub.index
+        # A deletion leaves no trace in the table, so the page asks for it after its own purges.
         if "reread" in query:
             index.read_again()
         await index.refresh(at_most=_READING_TIME)
@@ -69,10 +70,11 @@ class _Instances:
 
     async def changes(self, call: HttpCall) -> web.StreamResponse:
         """Send an event when the list has changed since the version of the parameter `version`."""
+        known = number_of(call, "version", 0, highest=10**11)
 
         async def batches() -> AsyncIterator[list[Mapping[str, Any]]]:
             index = self._hub.index
-            sent: Mapping[str, Any] = {"version": number_of(call, "version", 0, highest=10**11)}
+            sent: Mapping[str, Any] = {"version": known}
             yield []
             while True:
                 # Every viewer asks, but the index reads once for all of them.
@@ -144,4 +146,4 @@ def _time(query: Mapping[str, str], name: str) -> Instant | None:
 
 
 def _progress(index: InstanceIndex) -> dict[str, Any]:
-    return {"version": index.version, "complete": index.is_complete, "read": len(index), "cut": index.is_cut}
+    return {"version": index.version, "isComplete": index.is_complete, "read": len(index), "isCut": index.is_cut}

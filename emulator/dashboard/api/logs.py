@@ -8,7 +8,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from typing import Any, Final
 
 from aiohttp import web
@@ -47,7 +47,7 @@ def logs_routes(parts: DashboardParts) -> list[Route]:
 
 async def _events(
     parts: DashboardParts, accepts: Callable[[Line], bool], after: int, last: int, *, follows: bool
-) -> AsyncIterator[Sequence[Mapping[str, Any]]]:
+) -> AsyncIterator[Iterable[Mapping[str, Any]]]:
     recording = parts.recording
     while True:
         version = recording.version
@@ -56,7 +56,7 @@ async def _events(
             after = lines[-1].seq
         accepted = [line for line in lines if accepts(line)]
         # The parameter `last` is about the stored lines, which come first.
-        yield [line_members(line) for line in accepted[max(len(accepted) - last, 0) :]]
+        yield map(line_members, accepted[max(len(accepted) - last, 0) :])
         if not follows:
             return
         last = _LAST
@@ -90,6 +90,7 @@ def _filter(call: HttpCall, parts: DashboardParts) -> Callable[[Line], bool]:
     lowest = _LEVELS[level] if level else 0
     function, text = query.get("function", "").lower(), query.get("text", "").lower()
     instance, invocation = query.get("instance"), query.get("invocation")
+    # The rules of the console, so that both show the same lines.
     shown = LevelRules(configured=parts.configuration.host.logging.log_level)
     quiet = query.get("verbose", "").lower() == "false"
     without_replays = query.get("replay", "").lower() == "false"

@@ -20,22 +20,25 @@ _EVENT: Final = {
 }
 
 
-def sample_of(function: Function, path: str | None) -> Mapping[str, Any]:
+def sample_of(function: Function, path: str | None, example: Mapping[str, Any] | None = None) -> Mapping[str, Any]:
     """Return how a function can be run.
 
     `kind`: "http" (with `method`, `path`, `body`), "start" (an orchestration), "signal" (an entity), or "manual"
     (`data`, the input of a manual invocation; None: it needs none). `path`: that of an HTTP function.
+    `example`: what the function expects, from its docstring.
     """
+    payload = example or _JSON
     trigger = function.trigger
     match trigger.type.lower():
         case "httptrigger":
             methods = [str(method).upper() for method in member_of(trigger.properties, "methods") or ()]
+            # A sample with a body shows more than one without.
             method = "POST" if "POST" in methods else methods[0] if methods else "GET"
-            body = json.dumps(_JSON, indent=2) if method not in ("GET", "HEAD", "DELETE") else ""
+            body = json.dumps(payload, indent=2) if method not in ("GET", "HEAD", "DELETE") else ""
             return {"kind": "http", "methods": methods, "method": method, "path": _example(path or ""), "body": body}
         case "orchestrationtrigger":
             name = str(member_of(trigger.properties, "orchestration") or function.name)
-            return {"kind": "start", "name": name, "data": json.dumps(_JSON, indent=2)}
+            return {"kind": "start", "name": name, "data": json.dumps(payload, indent=2)}
         case "entitytrigger":
             name = str(member_of(trigger.properties, "entityName") or function.name)
             return {"kind": "signal", "name": name, "operation": "add", "data": "1"}
@@ -45,11 +48,11 @@ def sample_of(function: Function, path: str | None) -> Mapping[str, Any]:
             blob = re.sub(r"\{[^{}]*\}", "sample", str(member_of(trigger.properties, "path") or "container/sample.txt"))
             return {"kind": "manual", "data": "sample content", "metadata": {"BlobTrigger": blob}}
         case "eventgridtrigger":
-            return {"kind": "manual", "data": json.dumps(_EVENT, indent=2)}
+            return {"kind": "manual", "data": json.dumps(example or _EVENT, indent=2)}
         case "cosmosdbtrigger":
-            return {"kind": "manual", "data": json.dumps([_JSON], indent=2)}
+            return {"kind": "manual", "data": json.dumps([payload], indent=2)}
         case _:
-            return {"kind": "manual", "data": json.dumps(_JSON, indent=2)}
+            return {"kind": "manual", "data": json.dumps(payload, indent=2)}
 
 
 def _example(path: str) -> str:

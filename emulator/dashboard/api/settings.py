@@ -36,10 +36,14 @@ _PREFIXES: Final = (
     *("languageworkers", "durable", "connectionstrings"),
 )
 _SECRET_NAME: Final = re.compile(
-    r"key|secret|password|passwd|pwd|token|credential|connection|sas|storage", re.IGNORECASE
+    r"key|secret|pass|pwd|token|credential|connection|sas|storage|auth|cert|private|webhook|dsn|jwt|signing|salt",
+    re.IGNORECASE,
 )
 _SECRET_VALUE: Final = re.compile(
-    r"AccountKey=|SharedAccess|Password=|Pwd=|[?&]sig=|://[^/@\s]+:[^/@\s]+@", re.IGNORECASE
+    # The last ones begin private keys, JSON web tokens, and tokens of GitHub and of AI services.
+    r"AccountKey=|SharedAccess|Password=|Pwd=|[?&](sig|code|key|token)=|://[^/@\s]+:[^/@\s]+@"
+    r"|-----BEGIN|\beyJ[\w-]{8}|\bgh[a-z]_\w{8}|\bgithub_pat_|\bsk-[\w-]{8}",
+    re.IGNORECASE,
 )
 _PLAIN_VALUE: Final = re.compile(r"UseDevelopmentStorage=true|builtin(:.*)?|true|false|\d{1,4}|", re.IGNORECASE)
 
@@ -48,7 +52,12 @@ def settings_routes(parts: DashboardParts) -> list[Route]:
     """Return the endpoints `settings` and `settings/value`."""
 
     async def settings(call: HttpCall) -> web.Response:
-        configuration = parts.configuration
+        configuration, options = parts.configuration, parts.configuration.host
+        # The sections of the host itself are kept as the text of the file only; origin knows what replaced them.
+        document = Section(json.loads(options.text or "{}"), (), options.extensions.origin)
+        host_json = list(_options(options, document))
+        for section in _SECTIONS:
+            host_json += _options(options.section(section), options.extensions.section(section.section_name))
         start = {
             "app": str(configuration.root),
             "address": configuration.address,
@@ -62,7 +71,7 @@ def settings_routes(parts: DashboardParts) -> list[Route]:
         }
         return json_response(
             {
-                "hostJson": list(_host_json(parts)),
+                "hostJson": host_json,
                 "settings": list(_app_settings(parts)),
                 "start": start,
                 "mayReveal": parts.may_write(),
@@ -84,17 +93,8 @@ def settings_routes(parts: DashboardParts) -> list[Route]:
 # host.json -------------------------------------------------------------------------------------------------------
 
 
-def _host_json(parts: DashboardParts) -> Iterator[Mapping[str, Any]]:
-    """Yield the options with `path`, `value` and `origin`: "default", "host.json" or "setting NAME"."""
-    options = parts.configuration.host
-    # The sections of the host itself are kept as the text of the file only; origin knows what replaced them.
-    document = Section(json.loads(options.text or "{}"), (), options.extensions.origin)
-    yield from _options(options, document)
-    for section in _SECTIONS:
-        yield from _options(options.section(section), options.extensions.section(section.section_name))
-
-
 def _options(options: Any, section: Section) -> Iterator[Mapping[str, Any]]:
+    """Yield the options of a section with `path`, `value` and `origin`: "default", "host.json" or "setting NAME"."""
     for member in dataclasses.fields(options):
         rule = member.metadata.get("rule", NO_RULE)
         if rule.key == "":
@@ -141,6 +141,7 @@ def _app_settings(parts: DashboardParts) -> Iterator[Mapping[str, Any]]:
     referenced = {name.lower() for name in _referenced(parts)}
     for name, value in sorted(settings.items(), key=lambda item: item[0].lower()):
         lower = name.lower()
+        # An environment has many variables that have nothing to do with the app.
         if not (lower in file or lower in referenced or lower.startswith(_PREFIXES) or name in settings.exported):
             continue
         if file.get(lower) == value and name in settings.exported:
@@ -162,6 +163,7 @@ def _app_settings(parts: DashboardParts) -> Iterator[Mapping[str, Any]]:
 
 def is_secret(name: str, value: str) -> bool:
     """Return whether the value of a setting should not be shown."""
+    # Such values are harmless, whatever the name suggests.
     if _PLAIN_VALUE.fullmatch(value):
         return False
     return bool(_SECRET_NAME.search(name) or _SECRET_VALUE.search(value))

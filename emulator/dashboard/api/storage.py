@@ -5,35 +5,44 @@ All have the parameter `connection`, the name of a connection setting; default: 
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from itertools import islice
-from math import isfinite
 from typing import Any, Final
 from urllib.parse import quote
-from uuid import UUID
 
 from aiohttp import web
 
-from emulator import bound_json as json
 from emulator.config.connections import DEFAULT_CONNECTION, ConnectionNotConfigured
 from emulator.config.queue_options import QueueMessageEncoding, UndecodableMessage
 from emulator.dashboard.api.home import POISON
+from emulator.dashboard.api.stored_values import json_value
 from emulator.dashboard.parts import DashboardParts
 from emulator.dashboard.routing import ApiError, body_members, check_writable, endpoint, number_of, utc_text
-from emulator.errors import ConfigurationError
+from emulator.durable.azurestorage.messaging import wire
+from emulator.durable.azurestorage.messaging.wire import UnreadableMessage
+from emulator.errors import ConfigurationError, EmulatorError
 from emulator.host.admin.api import json_response
 from emulator.host.http.routing.routes import HttpCall, Route
 from emulator.host.sending import message_encoding, put_message
 from emulator.instant import Instant
+from emulator.logs import get_logger
 from emulator.polling.message_listener import put_creating
 from emulator.storage.filter_parser import InvalidFilter, parse_filter
-from emulator.storage.port import ZERO, Int64, NotFound, PopReceiptMismatch, Queue, QueueMessage, StorageAccount
+from emulator.storage.port import (
+    MAX_MESSAGES,
+    ZERO,
+    NotFound,
+    PopReceiptMismatch,
+    Queue,
+    QueueMessage,
+    StorageAccount,
+)
 from emulator.worker.port import member_of
 
-_PEEKED: Final = 32
+_log = get_logger(__name__)
+
 # Long enough to look for a message among those received, short enough if this process ends meanwhile.
 _LOCK: Final = timedelta(seconds=30)
 _MAX_NAMES: Final = 1000
@@ -91,6 +100,7 @@ def _connection_names(parts: DashboardParts) -> Sequence[str]:
     if parts.is_durable:
         provider = parts.durable_options.storage_provider
         used |= {provider.connection_name, provider.tracking_store_connection_name or provider.connection_name}
+    # Settings are found in any letter case, so the same one may be spelled in several ways.
     spelled = {name.lower(): name for name in sorted(used)}
     spelled.pop(DEFAULT_CONNECTION.lower(), None)
     # The short form of the default connection.
@@ -101,6 +111,9 @@ def _connection_names(parts: DashboardParts) -> Sequence[str]:
 def _account(parts: DashboardParts, call: HttpCall) -> tuple[StorageAccount, str]:
     """Return the account of a request and the name of its connection. Raises ApiError 404."""
     connection = call.request.query.get("connection") or DEFAULT_CONNECTION
+    # No others: `%NAME%` in the name of a connection is expanded, so messages about it would show values of settings.
+    if connection.lower() not in map(str.lower, _connection_names(parts)):
+        raise ApiError(404, f"The app uses no connection '{connection[:100]}'.")
     try:
         return parts.accounts(connection), connection
     except ConnectionNotConfigured as error:
@@ -140,7 +153,7 @@ class _Queues:
     async def messages(self, call: HttpCall) -> web.Response:
         account, _ = _account(self._parts, call)
         queue = account.queue(call.values["name"].lower())
-        messages, count = await queue.peek(limit=_PEEKED), await queue.count()
+        messages, count = await queue.peek(limit=MAX_MESSAGES), await queue.count()
         return json_response(
             {
                 "messages": [_message(message, self._encoding) for message in messages],
@@ -183,7 +196,7 @@ class _Queues:
         if chosen is not None:
             await _move(source, await _received(source, str(chosen)), target)
             return json_response({"moved": 1, "queue": origin})
-        # Messages that arrive meanwhile have failed again and would be moved for ever.
+        # Not until the queue is empty: messages that arrive meanwhile have failed again, and would be moved endlessly.
         for _ in range(await source.count()):
             messages = await source.get(limit=1, hide_for=_LOCK)
             if not messages:
@@ -213,7 +226,8 @@ async def _received(queue: Queue, message_id: str) -> QueueMessage:
 
     Messages before it in the queue are received, too, and made visible again; their dequeue counts have grown then.
     """
-    peeked = [message.id for message in await queue.peek(limit=_PEEKED)]
+    # Receiving no further than the message disturbs as few others as possible.
+    peeked = [message.id for message in await queue.peek(limit=MAX_MESSAGES)]
     received: Sequence[QueueMessage] = ()
     if message_id in peeked:
         received = await queue.get(limit=peeked.index(message_id) + 1, hide_for=_LOCK)
@@ -233,7 +247,7 @@ def _message(message: QueueMessage, encoding: QueueMessageEncoding) -> Mapping[s
         "id": message.id,
         "text": text,
         "isBase64": is_encoded,
-        "summary": _durable_summary(text),
+        "summary": _durable_summary(message.body),
         "dequeueCount": message.dequeue_count,
         "insertedAt": utc_text(message.inserted_at),
         "expiresAt": utc_text(message.expires_at),
@@ -250,26 +264,25 @@ def _decoded(body: str, encoding: QueueMessageEncoding) -> tuple[str, bool]:
     return body, False
 
 
-def _durable_summary(text: str) -> Mapping[str, Any] | None:
+def _durable_summary(body: str) -> Mapping[str, Any] | None:
     """Return the facts of a message of a task hub; None for all others."""
     try:
-        message = json.loads(text)
-        if "TaskMessage" not in message:
-            return None
-        task = message["TaskMessage"]
-        if task is None:
-            return {"event": "stored in a blob", "blob": message.get("CompressedBlobName")}
-        event, instance = task["Event"], task["OrchestrationInstance"]
-        summary = {
-            "event": str(event["$type"]).rpartition(".")[2].removesuffix("Event"),
-            "instanceId": instance["InstanceId"],
-            "executionId": instance.get("ExecutionId"),
-            "name": event.get("Name"),
-            "taskId": event.get("TaskScheduledId", event.get("TimerId")),
-            "fireAt": event.get("FireAt"),
-        }
-    except (ValueError, RecursionError, TypeError, KeyError, AttributeError):
+        data = wire.decode(body)
+    except UnreadableMessage:
         return None
+    if data.message is None:
+        return {"event": "stored in a blob", "blob": data.blob_name} if data.blob_name else None
+    event, target = data.message.event, data.message.target
+    # Not each event has each member.
+    fire_at: Instant | None = getattr(event, "fire_at", None)
+    summary = {
+        "event": event.type_name,
+        "instanceId": target.instance_id,
+        "executionId": target.execution_id,
+        "name": getattr(event, "name", None),
+        "taskId": getattr(event, "task_scheduled_id", getattr(event, "timer_id", None)),
+        "fireAt": None if fire_at is None else fire_at.text,
+    }
     return {name: value for name, value in summary.items() if value is not None}
 
 
@@ -304,29 +317,12 @@ class _Tables:
             {
                 "PartitionKey": row.partition_key,
                 "RowKey": row.row_key,
-                "Timestamp": None if row.timestamp is None else utc_text(row.timestamp.datetime),
-                **{name: _value(value) for name, value in row.properties.items()},
+                "Timestamp": None if row.timestamp is None else row.timestamp.text,
+                **{name: json_value(value) for name, value in row.properties.items()},
             }
             for row in page.rows
         ]
         return json_response({"rows": rows, "continuation": page.continuation})
-
-
-def _value(value: object) -> Any:
-    match value:
-        case Int64():
-            # JavaScript rounds numbers of more than 53 bits.
-            return value.value if abs(value.value) < 2**53 else str(value.value)
-        case Instant():
-            return utc_text(value.datetime)
-        case bytes():
-            return base64.b64encode(value).decode()
-        case UUID():
-            return str(value)
-        case float() if not isfinite(value):
-            return str(value)
-        case _:
-            return value
 
 
 # Blobs -----------------------------------------------------------------------------------------------------------
@@ -349,6 +345,7 @@ class _Blobs:
         found: list[Mapping[str, Any]] = []
         is_complete = True
         async for blob in account.container(call.values["name"]).list(query.get("prefix", "")):
+            # Storage lists from the beginning only; its markers are not part of the port.
             if blob.name <= after:
                 continue
             if len(found) == limit:
@@ -401,10 +398,18 @@ class _Blobs:
             }
         )
         await response.prepare(call.request)
-        for offset in range(0, properties.size, _DOWNLOAD_BYTES):
-            part = await container.read_range(name, offset, _DOWNLOAD_BYTES, if_match=properties.etag)
-            await response.write(part.content)
-        await response.write_eof()
+        try:
+            for offset in range(0, properties.size, _DOWNLOAD_BYTES):
+                part = await container.read_range(name, offset, _DOWNLOAD_BYTES, if_match=properties.etag)
+                await response.write(part.content)
+            await response.write_eof()
+        except ConnectionError:
+            pass  # The client has cancelled the download.
+        except EmulatorError as error:
+            # The status has been sent. Only the end of the connection tells the client that the content is not whole.
+            _log.warning("The download of the blob %s/%s has ended early: %s", container.name, name, error)
+            if call.request.transport is not None:
+                call.request.transport.abort()
         return response
 
 

@@ -42,6 +42,7 @@ def time_routes(parts: DashboardParts) -> list[Route]:
             due = min((sleeper.due for sleeper in control.sleepers() if not sleeper.upkeep), default=None)
             if due is None:
                 raise ApiError(409, "Nothing waits for time.")
+            # It may be due already while functions run.
             span = max(due - parts.clock.now(), timedelta(0))
         elif isinstance(seconds, int | float) and not isinstance(seconds, bool) and 0 <= seconds <= _MAX_SECONDS:
             span = timedelta(seconds=seconds)

@@ -27,6 +27,7 @@ class _Why:
     def _diagnosis(self) -> Diagnosis:
         parts = self._parts
         host = running_host(parts.host, parts.worker, parts.configuration.root)
+        # Nothing can wait, and there may be no storage to look into.
         if host.services is None:
             raise ApiError(404, "The app has no durable functions.")
         return open_diagnosis(parts.durable_options, parts.accounts, parts.clock, host=host)

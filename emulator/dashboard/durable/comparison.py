@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from difflib import SequenceMatcher
 
-from emulator.dashboard.durable.timeline import Kind, Outcome, Row, Timeline
+from emulator.dashboard.durable.timeline import Kind, Row, Timeline
 
 
 class Change(enum.Enum):
@@ -39,8 +39,9 @@ def compare(left: Timeline, right: Timeline) -> Sequence[Step]:
     steps: list[Step] = []
     for tag, left_from, left_to, right_from, right_to in matcher.get_opcodes():
         if tag == "equal":
-            pairs = zip(left.rows[left_from:left_to], right.rows[right_from:right_to], strict=True)
-            steps += [Step(first, second, _change(first, second)) for first, second in pairs]
+            for first, second in zip(left.rows[left_from:left_to], right.rows[right_from:right_to], strict=True):
+                is_same = (first.last.outcome, len(first.attempts)) == (second.last.outcome, len(second.attempts))
+                steps.append(Step(first, second, Change.SAME if is_same else Change.OUTCOME))
             continue
         steps += [Step(row, None, Change.ONLY_LEFT) for row in left.rows[left_from:left_to]]
         steps += [Step(None, row, Change.ONLY_RIGHT) for row in right.rows[right_from:right_to]]
@@ -56,10 +57,3 @@ def duration_of(row: Row) -> timedelta | None:
 def _identity(row: Row) -> tuple[str, ...]:
     # Ids of children are different in each execution, unless the orchestrator chooses them.
     return (row.kind.value, row.name, (row.target or "") if row.kind in (Kind.ENTITY, Kind.SIGNAL, Kind.LOCK) else "")
-
-
-def _change(left: Row, right: Row) -> Change:
-    def result(row: Row) -> tuple[Outcome, int]:
-        return row.last.outcome, len(row.attempts)
-
-    return Change.SAME if result(left) == result(right) else Change.OUTCOME

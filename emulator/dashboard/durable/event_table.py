@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from emulator.dashboard.durable.timeline import entity_request
+from emulator.durable.core.entities.messages import request_in
 from emulator.durable.core.event_schema import EVENTS, Kind
 from emulator.durable.core.events import (
     EventRaised,
@@ -71,7 +71,7 @@ def event_lines(history: Sequence[HistoryEvent], *, payload_limit: int) -> list[
             case TimerFired():
                 origin = timers.get(event.timer_id)
             case EventSent():
-                request = entity_request(event)
+                request = request_in(event)
                 if request is not None:
                     requests[request.id] = index
                     subject = request.operation or "lock"
@@ -80,8 +80,10 @@ def event_lines(history: Sequence[HistoryEvent], *, payload_limit: int) -> list[
             case _ if isinstance(event, TaskResult):
                 origin = scheduled.get(event.task_scheduled_id)
         if origin is not None:
+            # Results have no name of their own.
             subject = lines[origin].subject
         took = None
+        # TimerFired has the timestamp of the timer's creation.
         if origin is not None and not isinstance(event, TimerFired):
             took = max(event.timestamp - history[origin].timestamp, timedelta(0))
         lines.append(_line(index, event, subject, origin, took, payload_limit))

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from emulator.clock import Clock
 from emulator.durable.azurestorage.large import LargePayloads
-from emulator.durable.azurestorage.names import HubNames, escape_key
+from emulator.durable.azurestorage.names import escape_key, hub_names
 from emulator.durable.azurestorage.tracking.history import HistoryTable
 from emulator.durable.azurestorage.tracking.instances import InstanceTable
 from emulator.durable.core.events import HistoryEvent
@@ -30,11 +30,7 @@ class HubReader:
 
     def __init__(self, options: DurableTaskOptions, account: StorageAccount, clock: Clock) -> None:
         provider = options.storage_provider
-        names = HubNames(
-            hub=options.stored_hub_name,
-            partition_count=provider.partition_count,
-            tracking_prefix=provider.tracking_store_name_prefix if provider.tracking_store_connection_name else None,
-        )
+        names = hub_names(options)
         large = LargePayloads(
             account.container(names.large_message_container), clock, new_id, max_bytes=options.max_payload_bytes
         )
@@ -80,14 +76,12 @@ class HubReader:
         async with self._reading:
             etag = await self.row_etag(instance_id)
             if etag is None or self._last[:2] != (instance_id, etag):
-                self._last = (instance_id, etag, await self._load(instance_id))
+                try:
+                    events = (await self._history.load(instance_id)).events
+                except NotFound:
+                    events = ()
+                self._last = (instance_id, etag, events)
             return self._last[2]
-
-    async def _load(self, instance_id: str) -> Sequence[HistoryEvent]:
-        try:
-            return (await self._history.load(instance_id)).events
-        except NotFound:
-            return ()
 
     async def raw_rows(self, instance_id: str, *, limit: int) -> tuple[Row | None, Sequence[Row], bool]:
         """Return the status row, up to `limit` rows of the history as stored, and whether there are more."""

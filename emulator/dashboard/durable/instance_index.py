@@ -195,6 +195,7 @@ class InstanceIndex:
 
     def select(self, selection: Selection) -> Sequence[Entry]:
         """Return all selected instances, in no particular order."""
+        # The usual case, and the slowest one of a large hub.
         if selection == Selection():
             return list(self._entries.values())
         return [entry for entry in self._entries.values() if selection.matches(entry)]

@@ -20,7 +20,7 @@ LIMIT: Final = 1000
 class Found:
     """The matches in one page of the table, each with the name of the column. `searched`: rows so far.
 
-    `ended`: None while the search goes on, else "end" or "limit".
+    `ended`: None while the search continues, else "end" or "limit".
     """
 
     matches: Sequence[tuple[Entry, str]]
@@ -64,6 +64,7 @@ class _Wanted:
     def __init__(self, text: str) -> None:
         plain = text.lower()
         escaped = plain.replace("\\", "\\\\").replace('"', '\\"')
+        # Twice escaped is a JSON text in a JSON string, as the SDK stores inputs.
         self._forms = {plain, escaped, escaped.replace("\\", "\\\\").replace('"', '\\"')}
 
     def place_in(self, row: Row) -> str | None:

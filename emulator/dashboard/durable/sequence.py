@@ -9,7 +9,8 @@ import enum
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from emulator.dashboard.durable.timeline import entity_request, is_failed_response
+from emulator.dashboard.durable.timeline import is_failed_response
+from emulator.durable.core.entities.messages import request_in
 from emulator.durable.core.events import (
     EventRaised,
     EventSent,
@@ -143,20 +144,16 @@ class _Reading:
                 has_failed = event.status is not RuntimeStatus.COMPLETED
                 style = Style.FAILURE if has_failed else Style.RETURN
                 self._to(index, event, self._caller, event.status.wire_name.lower(), style)
-            case _ if isinstance(event, TaskResult):
-                self._finish_task(index, event)
-
-    def _finish_task(self, index: int, event: TaskResult) -> None:
-        task = self._tasks.get(event.task_scheduled_id)
-        if task is not None:
-            failed = isinstance(event, TaskFailed | SubOrchestrationInstanceFailed)
-            label, style = ("failed", Style.FAILURE) if failed else ("result", Style.RETURN)
-            self._from(index, event, task, label, style)
+            # A result of no known task has no lifeline from which its arrow could come.
+            case _ if isinstance(event, TaskResult) and event.task_scheduled_id in self._tasks:
+                has_failed = isinstance(event, TaskFailed | SubOrchestrationInstanceFailed)
+                label, style = ("failed", Style.FAILURE) if has_failed else ("result", Style.RETURN)
+                self._from(index, event, self._tasks[event.task_scheduled_id], label, style)
 
     def _send(self, index: int, event: EventSent) -> None:
         role = Role.ENTITY if is_entity(event.instance_id) else Role.INSTANCE
         receiver = self._lifeline(role, event.instance_id, event.instance_id)
-        request = entity_request(event)
+        request = request_in(event)
         if request is None:
             self._to(index, event, receiver, event.name or "event", Style.ONE_WAY)
         elif request.is_lock_request:
@@ -169,6 +166,7 @@ class _Reading:
             self._to(index, event, receiver, request.operation or "call", Style.CALL)
 
     def _raise(self, index: int, event: EventRaised) -> None:
+        # The response of an entity is an event whose name is the id of the request.
         entity = self._requests.pop(event.name, None)
         if entity is None:
             self._from(index, event, self._client(), f"event {event.name}", Style.ONE_WAY)

@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 from datetime import timedelta
 from functools import cached_property
 from typing import Final
 
 from emulator.dashboard.durable.hub_reader import HubReader
 from emulator.dashboard.durable.instance_index import CLOCK_DIFFERENCE, InstanceIndex
+from emulator.dashboard.event_stream import pause
 from emulator.dashboard.parts import DashboardParts
 from emulator.durable.core.identity import FunctionKind
-from emulator.extensions.durable.functions import name_of
-from emulator.host.port import Function
+from emulator.extensions.durable.functions import TRIGGERS, find_function, name_of
 
-_TRIGGERS: Final = {
-    FunctionKind.ORCHESTRATOR: "orchestrationtrigger",
-    FunctionKind.ACTIVITY: "activitytrigger",
-    FunctionKind.ENTITY: "entitytrigger",
-}
 # Each look is one request, which costs money in Azure.
 _LOCAL_PAUSE: Final = 0.7
 _AZURE_PAUSE: Final = 10.0
@@ -54,29 +48,19 @@ class DashboardHub:
         return self._parts.accounts.is_emulated(self.connection)
 
     async def wait_for_next_look(self, seconds: float | None = None) -> None:
-        """Wait between two looks for changes while somebody watches. None: as long as storage of that kind needs."""
-        # In real time, also in a test that is held open: a viewer must neither move virtual time nor wait for it. The
-        # loop's own timers do that, see `virtual_time.clock`.
-        interval_over = asyncio.Event()
-        pause = seconds or (_LOCAL_PAUSE if self.is_local else _AZURE_PAUSE)
-        timer = asyncio.get_running_loop().call_later(pause, interval_over.set)
-        try:
-            await interval_over.wait()
-        finally:
-            timer.cancel()
-
-    def functions(self, kind: FunctionKind) -> list[Function]:
-        """Return the app's functions of a kind."""
-        functions = self._parts.host.catalog.functions
-        return [function for function in functions if function.trigger.type.lower() == _TRIGGERS[kind]]
+        """Wait between two looks for changes of a page that is open. None: as long as storage of that kind needs."""
+        await pause(seconds or (_LOCAL_PAUSE if self.is_local else _AZURE_PAUSE))
 
     def function_names(self, kind: FunctionKind) -> list[str]:
         """Return the names by which orchestrations and clients call the functions of a kind."""
-        return sorted(name_of(kind, function.name, function.trigger) for function in self.functions(kind))
+        functions = self._parts.host.catalog.functions
+        return sorted(
+            name_of(kind, function.name, function.trigger)
+            for function in functions
+            if TRIGGERS.get(function.trigger.type.lower()) is kind
+        )
 
     def source_of(self, kind: FunctionKind, name: str) -> str | None:
         """Return `file:line` of a function if it is known."""
-        for function in self.functions(kind):
-            if name_of(kind, function.name, function.trigger).lower() == name.lower():
-                return function.metadata.source
-        return None
+        function = find_function(self._parts.host.catalog.functions, kind, name)
+        return None if function is None else function.metadata.source

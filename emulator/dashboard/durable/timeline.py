@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from emulator.dotnet.json_values import lenient_object
-from emulator.durable.core.entities.messages import OPERATION, RELEASE, Release, Request
+from emulator.durable.core.entities.messages import RELEASE, Release, request_in
 from emulator.durable.core.events import (
     EventRaised,
     EventSent,
@@ -186,7 +186,10 @@ class _Reading:
         result = self._result
         match event:
             case OrchestratorStarted(timestamp=at):
-                self._begin_episode(at)
+                result.episodes += 1
+                self._episode = at
+                # A pause before a retry is created, and its end is received, within one episode.
+                self._failed, self._fired = [], []
             case OrchestratorCompleted(timestamp=at):
                 result.runs.append(Span(self._episode, max(at, self._episode)))
             case ExecutionStarted():
@@ -208,6 +211,7 @@ class _Reading:
     def finish(self, last: Instant, now: Instant) -> Timeline:
         result = self._result
         has_ended = self._ended_at is not None
+        # The clock of the host that wrote the history may be ahead of this one.
         result.end = max(result.start, last if has_ended else max(now, last))
         if self._ended_at is not None:
             self._end_suspension(self._ended_at)
@@ -222,12 +226,6 @@ class _Reading:
     def _append(self, row: Row) -> Row:
         self._result.rows.append(row)
         return row
-
-    def _begin_episode(self, at: Instant) -> None:
-        self._episode = at
-        self._result.episodes += 1
-        self._failed = []
-        self._fired = []
 
     def _end_suspension(self, at: Instant) -> None:
         spans = self._result.suspended
@@ -292,7 +290,7 @@ class _Reading:
         if event.name == RELEASE and is_entity(event.instance_id):
             self._release(event)
             return
-        request = entity_request(event)
+        request = request_in(event)
         kind, name = Kind.SIGNAL, event.name or ""
         if request is not None:
             name = request.operation or "lock"
@@ -336,17 +334,6 @@ def _end(attempt: Attempt, at: Instant, index: int, seen_at: Instant, outcome: O
     attempt.ended_index = index
     attempt.seen_at = max(seen_at, attempt.ended_at)
     attempt.outcome = outcome
-
-
-def entity_request(event: EventSent) -> Request | None:
-    """Return the entity operation or lock request that an event carries; None for other events."""
-    name = event.name or ""
-    if not is_entity(event.instance_id) or not (name == OPERATION or name.startswith(f"{OPERATION}@")):
-        return None
-    try:
-        return Request.parse(event.input or "")
-    except ValueError:
-        return None
 
 
 def is_failed_response(text: str | None) -> bool:

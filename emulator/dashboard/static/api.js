@@ -8,18 +8,19 @@
 
 import { useCallback, useEffect, useRef, useState } from "./html.js";
 import { onChange } from "./events.js";
+import { decoded } from "./router.js";
 
 const KEY = "azemu.key";
 
 /** An error response. `status`: 0 if the host could not be reached. */
-export class ApiError extends Error {
+class ApiError extends Error {
   constructor(status, message) {
     super(message);
     this.status = status;
   }
 }
 
-export const accessKey = () => sessionStorage.getItem(KEY) || "";
+const accessKey = () => sessionStorage.getItem(KEY) || "";
 
 export function setAccessKey(key) {
   sessionStorage.setItem(KEY, key);
@@ -29,7 +30,7 @@ export function setAccessKey(key) {
 export function takeKeyFromAddress() {
   const match = /[#&?]code=([^&]*)/.exec(location.hash);
   if (!match) return;
-  setAccessKey(decodeURIComponent(match[1]));
+  setAccessKey(decoded(match[1]));
   history.replaceState(null, "", location.pathname + location.hash.replace(match[0], "").replace(/^#?$/, "#/"));
 }
 

@@ -1,11 +1,11 @@
 // The frame of all pages: navigation, keyboard, theme, key dialog. It loads the module of a page when it is opened.
 
-import { html, render, useEffect, useErrorBoundary, useState } from "./html.js";
+import { html, render, useEffect, useErrorBoundary, useRef, useState } from "./html.js";
 import { needsKey, setAccessKey, takeKeyFromAddress, useData } from "./api.js";
 import { onConnection } from "./events.js";
 import { address, match, navigate, useRoute } from "./router.js";
 import { setHostTime } from "./format.js";
-import { Button, ErrorBox, IconButton, Loading, StatusBadge } from "./components/basics.js";
+import { Button, Empty, ErrorBox, IconButton, Loading, StatusBadge } from "./components/basics.js";
 import { Dialog } from "./components/dialog.js";
 import { Icon } from "./components/icons.js";
 import { Toasts } from "./components/toast.js";
@@ -75,7 +75,7 @@ function App() {
         <div class="grow">The host does not respond. The page shows what was known last, and tries to connect again.</div>
       </div>`}
       ${current
-        ? html`<${PageFrame} key=${current.page.path} ...${current} query=${route.query} />`
+        ? html`<${PageFrame} key=${current.page.path} ...${current} query=${route.query} lost=${Boolean(lost)} />`
         : html`<${ErrorBox} error=${{ message: `There is no page ${location.hash}.` }} />`}
     </main>
     ${dialog?.kind === "help" && html`<${HelpDialog} onClose=${() => setDialog(null)} />`}
@@ -89,7 +89,8 @@ function focusMain(event) {
   document.getElementById("main").focus();
 }
 
-function PageFrame({ page, params, query }) {
+/** `lost`: the host does not respond. */
+function PageFrame({ page, params, query, lost }) {
   const [loaded, setLoaded] = useState(null);
   const [error, setError] = useState(null);
   const [failure, resetFailure] = useErrorBoundary();
@@ -103,7 +104,14 @@ function PageFrame({ page, params, query }) {
       left = true;
     };
   }, [page]);
+  const wasLost = useRef(lost);
+  useEffect(() => {
+    // Browsers do not load a module again that they could not load once.
+    if (error && wasLost.current && !lost) location.reload();
+    wasLost.current = lost;
+  }, [error, lost]);
   if (failure) return html`<${ErrorBox} error=${failure} onRetry=${resetFailure} />`;
+  if (error && lost) return html`<${Empty} title="This page opens when the host responds again" />`;
   if (error) return html`<${ErrorBox} error=${error} onRetry=${() => location.reload()} />`;
   return loaded ? html`<${loaded.Page} params=${params} query=${query} />` : html`<${Loading} />`;
 }

@@ -3,7 +3,7 @@
 //   const stop = follow("logs", { follow: true }, { onEvent, onState });
 //   const stop = onChange(() => …);     // something has happened in the host: an invocation, a line of the log
 
-import { apiUrl, request } from "./api.js";
+import { ApiError, apiUrl, request } from "./api.js";
 
 const LONGEST_PAUSE = 10000;
 
@@ -22,8 +22,11 @@ export function follow(path, query, { onEvent, onState = () => {} }) {
         const url = apiUrl(path, typeof query === "function" ? query() : query);
         const response = await request(url, { signal: abort.signal });
         onState("open");
+        for await (const event of eventsOf(response)) {
+          pause = 500;
+          onEvent(event);
+        }
         pause = 500;
-        for await (const event of eventsOf(response)) onEvent(event);
         onState("closed");
       } catch (error) {
         if (abort.signal.aborted) return;
@@ -46,12 +49,16 @@ async function* eventsOf(response) {
     const blocks = text.split("\n\n");
     text = blocks.pop();
     for (const block of blocks) {
-      const data = block
-        .split("\n")
+      const lines = block.split("\n");
+      const data = lines
         .filter((line) => line.startsWith("data: "))
         .map((line) => line.slice(6))
         .join("\n");
-      if (data) yield JSON.parse(data);
+      if (!data) continue;
+      const event = JSON.parse(data);
+      // The host could not go on, for example because its storage is down.
+      if (lines.includes("event: error")) throw new ApiError(event.error.status, event.error.message);
+      yield event;
     }
   }
 }

@@ -18,7 +18,7 @@ export function setHostTime(now) {
 }
 
 /** The time of the host in ms. */
-export const hostTime = () => Date.now() + ahead;
+const hostTime = () => Date.now() + ahead;
 
 /** "12 s ago", "in 3 min". `now`: ms; default: the time of the host. */
 export function relative(time, now = hostTime()) {
@@ -64,6 +64,10 @@ export function size(bytes) {
 }
 
 export const count = (number) => (number === null || number === undefined ? "–" : number.toLocaleString("en-US"));
+
+/** What an error says behind the words with which host and worker begin the text of each failed invocation. */
+export const errorText = (text) =>
+  text.replace(/^(Exception while executing function: \S+ )?Result: Failure\n/, "").replace(/^(Exception: )+/, "");
 
 /** "1 line", "2 lines". */
 export const plural = (number, word, words = `${word}s`) => `${count(number)} ${number === 1 ? word : words}`;

@@ -3,7 +3,7 @@
 import { useEffect, useState } from "./html.js";
 
 /** The current route: { path: ["instances", "ID"], query: { tab: "history" } }. */
-export function currentRoute() {
+function currentRoute() {
   const [path, query = ""] = location.hash.replace(/^#\/?/, "").split("?");
   return {
     path: path.split("/").filter(Boolean).map(decoded),
@@ -11,7 +11,8 @@ export function currentRoute() {
   };
 }
 
-function decoded(text) {
+/** The text without percent-encoding; as it is, if it is not encoded correctly. */
+export function decoded(text) {
   try {
     return decodeURIComponent(text);
   } catch {
@@ -23,7 +24,12 @@ function decoded(text) {
 export function address(path, query = {}) {
   const given = Object.entries(query).filter(([, value]) => value !== null && value !== undefined && value !== "");
   const text = new URLSearchParams(given).toString();
-  return `#/${path.map(encodeURIComponent).join("/")}${text ? `?${text}` : ""}`;
+  return `#/${path.map(encoded).join("/")}${text ? `?${text}` : ""}`;
+}
+
+function encoded(text) {
+  // encodeURIComponent fails for half of a surrogate pair, which texts of the app may contain.
+  return encodeURIComponent(String(text).toWellFormed?.() ?? text);
 }
 
 export function navigate(path, query) {

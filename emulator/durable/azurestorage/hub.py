@@ -12,13 +12,13 @@ from emulator.background import background
 from emulator.clock import Clock
 from emulator.durable.azurestorage.large import LargePayloads
 from emulator.durable.azurestorage.messaging.sender import open_sender
-from emulator.durable.azurestorage.names import HubNames
+from emulator.durable.azurestorage.names import HubNames, hub_names
 from emulator.durable.azurestorage.partitioning.app_lease import AppLease
 from emulator.durable.azurestorage.partitioning.blob_partitions import LegacyPartitions, SafePartitions
 from emulator.durable.azurestorage.partitioning.partition_manager import PartitionManager
 from emulator.durable.azurestorage.partitioning.table_partitions import TablePartitions
 from emulator.durable.azurestorage.tracking import instances as status_rows
-from emulator.durable.azurestorage.tracking.history import HistoryTable
+from emulator.durable.azurestorage.tracking.history import History, HistoryTable
 from emulator.durable.azurestorage.tracking.hub_cache import HubCache
 from emulator.durable.azurestorage.tracking.instances import InstanceTable
 from emulator.durable.azurestorage.tracking.purging import Purger
@@ -39,6 +39,7 @@ from emulator.durable.hub import (
     InstancePage,
     InstanceQuery,
     InstanceStatus,
+    LockLost,
     OrchestrationWorkItem,
     PurgeFilter,
     PurgeResult,
@@ -82,11 +83,7 @@ class AzureStorageTaskHub:
         self._clock = clock
         self.account = account
         self._identity = identity
-        names = HubNames(
-            hub=options.stored_hub_name,
-            partition_count=provider.partition_count,
-            tracking_prefix=provider.tracking_store_name_prefix if tracking else None,
-        )
+        names = hub_names(options)
         tracking = tracking or account
         self.names = names
         self.tracking = tracking
@@ -230,6 +227,34 @@ class AzureStorageTaskHub:
             if await self._instances.create(started, existing=existing, status_input=blob_url or status_input):
                 self._cache.started[instance_id] = started.instance.execution_id or ""
                 self._recent.note_start(instance_id)
+
+    async def adopt(
+        self, history: Sequence[HistoryEvent], messages: Sequence[TaskMessage], *, custom_status: str | None = None
+    ) -> None:
+        """See `TaskHub`."""
+        await self.create()
+        stored = History(instance_id="").with_events(history)
+        assert stored.started is not None
+        instance = stored.started.instance
+        existing = await self._instances.row(instance.instance_id)
+        if existing is not None:
+            status = status_rows.status_of(existing)
+            raise InstanceAlreadyExists(instance.instance_id, status or RuntimeStatus.RUNNING)
+        try:
+            # The sentinel is inserted with the events, so only one of two clients can create the instance.
+            stored, _ = await self._history.append(
+                History(instance_id=instance.instance_id), instance, history, past_count=0
+            )
+        except LockLost:
+            raise InstanceAlreadyExists(instance.instance_id, RuntimeStatus.RUNNING) from None
+        await self._instances.repair(stored, self._history, custom_status)
+        # Last: a result that arrives before the history that asks for it would be early, or dropped.
+        for message in messages:
+            if message.target.execution_id is None:
+                await self._sender.send(message)
+            else:
+                # Results of actions: the envelopes of those that the execution has sent itself.
+                await self._sender.send(message, sender=instance, episode=stored.episodes)
 
     async def send(self, message: TaskMessage) -> None:
         """See `TaskHub`."""

@@ -10,6 +10,7 @@ import re
 from dataclasses import dataclass
 
 from emulator.durable.core.identity import ESCAPED_IN_KEYS
+from emulator.durable.options import DurableTaskOptions
 
 SENTINEL = "sentinel"
 """RowKey of the row whose ETag guards a history. It sorts behind all event rows, whose keys are upper-case hex."""
@@ -84,6 +85,14 @@ class HubNames:
     def large_message_container(self) -> str:
         """The container of payloads that queues and tables cannot take."""
         return f"{self.hub.lower()}-largemessages"
+
+
+def hub_names(options: DurableTaskOptions) -> HubNames:
+    """Return the names of the task hub that the options of an app choose."""
+    provider = options.storage_provider
+    # Without a tracking store, .NET ignores the prefix.
+    prefix = provider.tracking_store_name_prefix if provider.tracking_store_connection_name else None
+    return HubNames(hub=options.stored_hub_name, partition_count=provider.partition_count, tracking_prefix=prefix)
 
 
 def fnv1a32(text: str) -> int:

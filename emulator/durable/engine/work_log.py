@@ -101,6 +101,7 @@ class WorkLog:
     def note_failure(self, kind: FunctionKind, item: OrchestrationWorkItem | ActivityWorkItem, reason: str) -> None:
         """Note that an attempt was not completed."""
         key = _key_of(item)
+        # Removed and added, so that the latest failure is the last one to be forgotten.
         before = self._failed.pop(key, None)
         self._failed[key] = FailedWork(
             key=key,

@@ -39,7 +39,7 @@ class ScanInfo:
         self._blob = f"blobscaninfo/{host_id}/{data_account}/{container}/scanInfo"
 
     async def read(self) -> datetime | None:
-        """Return the time from which on blobs may be new; None: the container was never scanned, or nobody knows."""
+        """Return the time from which on blobs may be new; None: the container was never scanned, or it is unknown."""
         try:
             content = await self._container.read(self._blob)
         except NotFound:

@@ -6,16 +6,15 @@ Source: durable-extension, DurableTaskExtension.cs.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
 
-from emulator.durable.core.identity import FunctionKind
 from emulator.durable.options import DurableTaskOptions, resolve_options
-from emulator.extensions.durable.functions import DurableFunctions
+from emulator.extensions.durable.functions import CLIENTS, TRIGGERS, DurableFunctions, is_durable
 from emulator.extensions.durable.management.profiles import PROFILE_SETTING, profile_named
 from emulator.extensions.durable.manual_start import manual_event
 from emulator.host.context import ExtensionContext
@@ -26,13 +25,6 @@ from emulator.worker.port import Datum
 if TYPE_CHECKING:
     from emulator.extensions.durable.services import DurableServices
 
-_TRIGGERS: Final[Mapping[str, FunctionKind]] = {
-    "orchestrationtrigger": FunctionKind.ORCHESTRATOR,
-    "activitytrigger": FunctionKind.ACTIVITY,
-    "entitytrigger": FunctionKind.ENTITY,
-}
-_CLIENTS: Final = frozenset(("durableclient", "orchestrationclient"))
-"""Types of the client binding. The second one is the name of version 1 of the extension, which still works on Azure."""
 _LOG_CATEGORY: Final = "Host.Triggers.DurableTask"
 
 _log = get_logger(__name__)
@@ -46,8 +38,7 @@ def durable_extension(context: ExtensionContext) -> Extension:
     functions = DurableFunctions()
 
     def has_durable_functions() -> bool:
-        bindings = (binding for function in context.functions() for binding in function.metadata.bindings)
-        return any(binding.type.lower() in _TRIGGERS or binding.type.lower() in _CLIENTS for binding in bindings)
+        return is_durable(context.functions())
 
     @cache
     def services() -> DurableServices:
@@ -84,9 +75,9 @@ def durable_extension(context: ExtensionContext) -> Extension:
                 log_category=_LOG_CATEGORY,
                 manual_event=manual_event(kind, context.origin),
             )
-            for trigger, kind in _TRIGGERS.items()
+            for trigger, kind in TRIGGERS.items()
         },
-        inputs={client: Input(read=read_client) for client in _CLIENTS},
+        inputs={client: Input(read=read_client) for client in CLIENTS},
         webhooks=[Webhook("durabletask", handle_webhook)],
         run=run,
         services=lambda: services() if has_durable_functions() or context.load_errors() else None,

@@ -6,9 +6,10 @@ triggers = {"orchestrationtrigger": functions.listen_for(FunctionKind.ORCHESTRAT
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Final
 
 from emulator.durable.core.identity import FunctionKind
 from emulator.host.port import Function, Invoke, Listen, TriggerEvent
@@ -17,6 +18,16 @@ from emulator.worker.large_text import LargeText
 from emulator.worker.port import Binding, Datum, Returned, member_of
 
 _log = get_logger(__name__)
+
+TRIGGERS: Final[Mapping[str, FunctionKind]] = {
+    "orchestrationtrigger": FunctionKind.ORCHESTRATOR,
+    "activitytrigger": FunctionKind.ACTIVITY,
+    "entitytrigger": FunctionKind.ENTITY,
+}
+"""Kinds of durable functions by the type of their trigger in lower case."""
+
+CLIENTS: Final = frozenset(("durableclient", "orchestrationclient"))
+"""Types of the client binding. The second one is the name of version 1 of the extension, which still works on Azure."""
 
 # The trigger's property with the name of the orchestration, activity or entity, if it differs from the function's.
 _NAME_PROPERTIES = {
@@ -29,6 +40,22 @@ _NAME_PROPERTIES = {
 def name_of(kind: FunctionKind, function: str, trigger: Binding) -> str:
     """Return the name by which orchestrations and clients call the function."""
     return str(member_of(trigger.properties, _NAME_PROPERTIES[kind]) or function)
+
+
+def find_function(functions: Iterable[Function], kind: FunctionKind, name: str) -> Function | None:
+    """Return the function of a kind that orchestrations and clients call `name`, in any letter case."""
+    for function in functions:
+        if TRIGGERS.get(function.trigger.type.lower()) is not kind:
+            continue
+        if name_of(kind, function.name, function.trigger).lower() == name.lower():
+            return function
+    return None
+
+
+def is_durable(functions: Iterable[Function]) -> bool:
+    """Return whether one of the functions is a durable function, or has a durable client."""
+    types = (binding.type.lower() for function in functions for binding in function.metadata.bindings)
+    return any(type in TRIGGERS or type in CLIENTS for type in types)
 
 
 @dataclass(frozen=True, slots=True)

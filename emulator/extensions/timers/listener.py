@@ -194,7 +194,7 @@ class TimerListener:
         try:
             await blob.write(status)
         except EmulatorError as error:
-            # The schedule goes on: only a later start would repeat this run, or not make up for a missed one. In an
+            # The schedule continues: only a later start would repeat this run, or not make up for a missed one. In an
             # outage this would be a line for every run, and the account has logged it.
             _log.log(
                 logging.DEBUG if isinstance(error, StorageOutage) else logging.ERROR,

@@ -63,7 +63,7 @@ class ScheduleStatus:
 class StartStatus:
     """What a start makes of the stored status.
 
-    `status`: goes on with this one. `stored`: to be written; None: the blob stays as it is. `is_past_due`: a run was
+    `status`: to continue with. `stored`: to be written; None: the blob stays as it is. `is_past_due`: a run was
     missed.
     """
 

@@ -216,4 +216,6 @@ class HostApi:
 def json_response(value: Mapping[str, Any] | Sequence[Any], *, status: int = 200) -> web.Response:
     """Return a response with compact JSON, as Newtonsoft.Json writes it."""
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-    return web.Response(status=status, text=text, content_type="application/json", charset="utf-8")
+    # JSON and texts of apps may contain half of a surrogate pair, which UTF-8 cannot. .NET sends a replacement, too.
+    body = text.encode("utf-8", "replace")
+    return web.Response(status=status, body=body, content_type="application/json", charset="utf-8")

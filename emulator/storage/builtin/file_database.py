@@ -124,7 +124,7 @@ class FileDatabase:
             if isinstance(job.error, StorageOutage):
                 # The thread executes one operation after the other, so none is older than the last response.
                 service.unanswered(since=service.responses)
-                self._is_full = self._is_full or _says_full(job.error.__cause__)
+                self._is_full = self._is_full or getattr(job.error.__cause__, "sqlite_errorname", None) == "SQLITE_FULL"
                 job.error = service.error(str(job.error))
             elif not isinstance(job.error, StorageUnreachable) and not (job.writes and self._is_still_full()):
                 service.answered()
@@ -260,10 +260,6 @@ def _inode(path: Path) -> tuple[int, int] | None:
 def _inodes_beside(path: Path) -> dict[Path, tuple[int, int] | None]:
     """Return the files that SQLite keeps beside an open file, with what tells them from others of the same name."""
     return {beside: _inode(beside) for beside in (path.with_name(path.name + suffix) for suffix in ("-wal", "-shm"))}
-
-
-def _says_full(error: BaseException | None) -> bool:
-    return getattr(error, "sqlite_errorname", None) == "SQLITE_FULL"
 
 
 def _write_copy(connection: sqlite3.Connection, path: Path) -> None:

@@ -21,10 +21,9 @@ from emulator.storage.builtin.database import Database, Refused
 from emulator.storage.builtin.names import check_queue_name
 from emulator.storage.builtin.notifications import QueueNotifications
 from emulator.storage.builtin.timestamps import SECOND, from_micros, span_micros, to_micros, whole_second
-from emulator.storage.port import MAX_HIDE, MAX_MESSAGE_BYTES, ZERO, QueueMessage
+from emulator.storage.port import MAX_HIDE, MAX_MESSAGE_BYTES, MAX_MESSAGES, ZERO, QueueMessage
 
 _MAX_HIDE = span_micros(MAX_HIDE)
-_MAX_MESSAGES = 32
 # Characters that XML 1.0 does not allow. Messages travel as XML.
 _NOT_XML = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _NOT_EXPIRED = "(expires_at IS NULL OR expires_at > :now)"
@@ -341,5 +340,5 @@ def _check_hidden(hidden: int, *, least: int = 0) -> None:
 
 
 def _check_limit(limit: int) -> None:
-    if not 1 <= limit <= _MAX_MESSAGES:
-        raise Refused(400, "OutOfRangeQueryParameterValue", f"numofmessages is {limit}, not 1 to {_MAX_MESSAGES}.")
+    if not 1 <= limit <= MAX_MESSAGES:
+        raise Refused(400, "OutOfRangeQueryParameterValue", f"numofmessages is {limit}, not 1 to {MAX_MESSAGES}.")

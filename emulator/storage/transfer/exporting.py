@@ -16,7 +16,7 @@ from typing import BinaryIO
 from emulator.clock import Clock
 from emulator.ids import new_id
 from emulator.storage.paging import query_rows
-from emulator.storage.port import ZERO, NotFound, Queue, QueueMessage, StorageAccount
+from emulator.storage.port import MAX_MESSAGES, ZERO, NotFound, Queue, QueueMessage, StorageAccount
 from emulator.storage.transfer.export_file import (
     Begin,
     Blob,
@@ -33,8 +33,6 @@ from emulator.storage.transfer.export_file import (
 )
 from emulator.storage.transfer.target import MARK_TABLE
 from emulator.storage.transfer.types import Progress, RestorableQueue, TransferRefused, TransferResult, blobs_url
-
-_MAX_PEEK = 32
 
 # Visibility timeout of messages while a queue is read. They are made visible again right afterwards. If the process is
 # killed in between, they reappear after this time, like the messages that a killed host was processing.
@@ -148,8 +146,8 @@ class _Export:
             self._write_messages(await queue.list_messages())
             return 0
         # Peeking changes nothing, but shows 32 messages at most, always the same ones.
-        messages = await queue.peek(limit=_MAX_PEEK)
-        if len(messages) == _MAX_PEEK:
+        messages = await queue.peek(limit=MAX_MESSAGES)
+        if len(messages) == MAX_MESSAGES:
             messages = await self._dequeue_and_return(queue)
         self._write_messages(messages)
         return max(0, await queue.count() - len(messages))
@@ -159,7 +157,7 @@ class _Export:
         # By id: if reading takes longer than the visibility timeout, the first messages come a second time.
         dequeued: dict[str, QueueMessage] = {}
         try:
-            while batch := await queue.get(limit=_MAX_PEEK, hide_for=_READ_TIMEOUT):
+            while batch := await queue.get(limit=MAX_MESSAGES, hide_for=_READ_TIMEOUT):
                 is_new = any(message.id not in dequeued for message in batch)
                 dequeued.update((message.id, message) for message in batch)
                 if not is_new:

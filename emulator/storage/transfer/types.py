@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Protocol, runtime_checkable
 
 from emulator.errors import EmulatorError
-from emulator.storage.port import ZERO, QueueMessage, StorageAccount
+from emulator.storage.port import ZERO, ListableQueue, QueueMessage, StorageAccount
 from emulator.storage.transfer.export_file import Item
 
 
@@ -42,11 +42,8 @@ class TransferResult:
 
 # A protocol, because transfers may not import a concrete store.
 @runtime_checkable
-class RestorableQueue(Protocol):
-    """A queue that lists hidden messages and restores messages unchanged. Only the built-in store has such queues."""
-
-    async def list_messages(self) -> list[QueueMessage]:
-        """List all messages, hidden ones included, without pop receipts. Raises NotFound."""
+class RestorableQueue(ListableQueue, Protocol):
+    """A queue that also restores messages unchanged. Only the built-in store has such queues."""
 
     async def restore_message(
         self,

@@ -31,7 +31,7 @@ from tests.simulation.hosts import HostClock, freezing
 
 from .apps import app
 from .crashing import CrashPoint
-from .world import OPTIONS, World, messages_left, open_world
+from .world import OPTIONS, World, messages_left, open_world, with_provider
 
 
 @asynccontextmanager
@@ -118,20 +118,28 @@ async def test_a_status_row_is_not_repaired_from_an_old_history(account: Storage
         assert (await world.status()).runtime_status is RuntimeStatus.COMPLETED
 
 
-async def test_a_host_that_was_suspended_writes_no_old_status_row(account: StorageAccount, clock: VirtualClock) -> None:
+@pytest.mark.parametrize("guards_row", [False, True])
+async def test_a_host_that_was_suspended_writes_no_old_status_row(
+    account: StorageAccount, clock: VirtualClock, guards_row: bool
+) -> None:
     """It is suspended between the history and the row of an episode, and another host completes the instance."""
-    host_clock, suspended = HostClock(clock), asyncio.Event()
+    host_clock, written, suspended = HostClock(clock), asyncio.Event(), asyncio.Event()
+    options = with_provider(use_instance_table_etag=guards_row)
 
     class Gate:
         async def gate(self, operation: str, target: str, *, is_before: bool) -> None:
-            if (operation, target, is_before) == ("submit", "TestHubHistory", False) and not suspended.is_set():
+            if (operation, target, is_before) == ("submit", "TestHubHistory", False):
+                written.set()
+            # A host that guards the row reads its ETag first.
+            is_next = (operation, target, is_before) == ("read", "TestHubInstances", True) or not guards_row
+            if written.is_set() and is_next and not suspended.is_set():
                 suspended.set()
                 host_clock.freeze(timedelta(minutes=20))
             await host_clock.thawed()
 
     async with (
         open_world(account, clock) as client,
-        open_world(freezing(account, Gate()), host_clock, app()),
+        open_world(freezing(account, Gate()), host_clock, app(), options),
     ):
         await client.start("chain", 1)
         await suspended.wait()

@@ -187,7 +187,6 @@ async def check(world: World, account: StorageAccount, scenario: Scenario, where
     await finished(world)
     status = await world.status()
     assert status.output == scenario.output, where
-    assert await check_hub(account, "TestHub", clock, ignore={Rule.ORPHAN_MESSAGE, Rule.LOST_MESSAGE}) == [], where
     history = await world.hub.history("i1")
     assert sum(isinstance(each, ExecutionCompleted) for each in history) == 1, where
     assert sum(isinstance(each, ExecutionStarted) for each in history) == 1, where
@@ -198,6 +197,8 @@ async def check(world: World, account: StorageAccount, scenario: Scenario, where
         await clock.sleep(60)
     assert await messages_left(account) == {}, where
     assert (await world.status()) == status, where
+    # The child of an instance that has ended may repeat its last episode until then.
+    assert await check_hub(account, "TestHub", clock, ignore={Rule.ORPHAN_MESSAGE, Rule.LOST_MESSAGE}) == [], where
 
 
 # Clients ----------------------------------------------------------------------------------------------------------

@@ -7,7 +7,8 @@ import { size } from "../format.js";
 import { CopyButton } from "./basics.js";
 
 const CAP = 20000;
-const TOKENS = /("(?:[^"\\]|\\.)*")(\s*:)?|\b(true|false|null)\b|(-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?)/g;
+// A string may end with the text, which is cut. Otherwise each quote in it would be tried as the beginning of one.
+const TOKENS = /("(?:[^"\\]|\\[^])*(?:"|\\?$))(\s*:)?|\b(true|false|null)\b|(-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?)/g;
 
 /** The text in JSON, indented, if it is JSON; else the text itself. */
 export function indented(text) {

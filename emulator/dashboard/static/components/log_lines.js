@@ -14,7 +14,7 @@ const MAX_LINES = 2000;
  * The lines of the API's endpoint `logs` for a filter, and whether the stream is open.
  * `paused`: new lines are collected, but not shown. Returns { lines, waiting, error }.
  */
-export function useLogLines(filter, paused = false) {
+function useLogLines(filter, paused = false) {
   const [state, setState] = useState({ lines: [], waiting: 0, error: null, open: false });
   const text = JSON.stringify(filter);
   const pausedRef = useRef(paused);

@@ -1,7 +1,7 @@
 // A list of invocations; each opens to its input, result, error and log lines.
 
 import { html, useState } from "../html.js";
-import { clockTime, duration } from "../format.js";
+import { clockTime, duration, errorText, hostTime } from "../format.js";
 import { address } from "../router.js";
 import { Empty, Facts, RelativeTime, StatusBadge } from "./basics.js";
 import { JsonView } from "./json.js";
@@ -24,12 +24,12 @@ export function Runs({ runs, showFunction = false, showInput = true, empty }) {
       key: "duration",
       title: "Duration",
       align: "right",
-      render: (run) => html`<span class="nowrap">${run.durationMs === null ? "…" : duration(run.durationMs)}</span>`,
+      render: (run) => html`<span class="nowrap">${duration(run.durationMs ?? hostTime() - Date.parse(run.startedAt))}</span>`,
     },
     {
       key: "what",
-      title: showInput ? "Input" : "Reason",
-      render: (run) => html`<span class="one-line mono">${run.error ? firstLine(run.error) : ((showInput && run.input) ?? run.reason)}</span>`,
+      title: showInput ? "Input or error" : "Reason",
+      render: (run) => html`<span class="one-line mono">${run.error ? errorText(run.error).split("\n")[0] : ((showInput && run.input) || reasonOf(run))}</span>`,
     },
     {
       key: "instance",
@@ -48,11 +48,8 @@ export function Runs({ runs, showFunction = false, showInput = true, empty }) {
   />`;
 }
 
-const firstLine = (text) => {
-  const lines = text.split("\n");
-  // Python's worker begins its texts with this line.
-  return (lines[0] === "Result: Failure" && lines[1]) || lines[0];
-};
+// The host logs "(null)" as the reason of functions that Durable Functions calls.
+const reasonOf = ({ reason }) => (reason === "(null)" ? "Durable Functions" : reason);
 
 function RunDetails({ run, showInput }) {
   return html`<div class="stack">
@@ -60,7 +57,7 @@ function RunDetails({ run, showInput }) {
       items=${[
         ["Invocation", html`<span class="mono">${run.invocationId}</span>`],
         ["Started", clockTime(run.startedAt)],
-        ["Reason", run.reason === "(null)" ? "Durable Functions" : run.reason],
+        ["Reason", reasonOf(run)],
         run.retry ? ["Retry", run.retry] : null,
       ]}
     />

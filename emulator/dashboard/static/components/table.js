@@ -38,7 +38,7 @@ export function Table({ columns, rows, rowKey, onRow, sorted = null, selected, o
     onRow(row);
   };
   return html`<div class="table-frame" tabindex="-1">
-    <table class="table" aria-label=${label}>
+    <table class=${columns.length > 3 ? "table many-columns" : "table"} aria-label=${label}>
       <thead>
         <tr>
           ${selected &&
@@ -88,7 +88,7 @@ export function Table({ columns, rows, rowKey, onRow, sorted = null, selected, o
                 />
               </td>`}
               ${columns.map(
-                ({ key: name, render, align }) => html`<td key=${name} class=${align ?? ""}>${render ? render(row) : row[name]}</td>`,
+                ({ key: name, title, render, align }) => html`<td key=${name} class=${align ?? ""} data-title=${title || undefined}>${render ? render(row) : row[name]}</td>`,
               )}
             </tr>
             ${more &&

@@ -90,3 +90,14 @@ export function statusCommands(id) {
     pytest: `status = await azemu.client.get_status(${JSON.stringify(id)}, show_history=True)`,
   };
 }
+
+/** `body`: members of the request that forks. */
+export function forkCommand(id, { at, id: newId, eventInput, rerun, withEvents }) {
+  const value = eventInput === undefined ? "" : ` --event-input ${shell(JSON.stringify(eventInput))}`;
+  const flags = `${rerun ? " --rerun" : ""}${withEvents ? " --with-events" : ""}`;
+  return `azemu history fork ${shell(id)} --at ${at}${value}${newId ? ` --id ${shell(newId)}` : ""}${flags}`;
+}
+
+export function historyCommands(id) {
+  return [`azemu history export ${shell(id)} -o FILE`, `azemu history replay ${shell(id)}`, `azemu history pytest ${shell(id)}`].join("\n");
+}

@@ -6,6 +6,7 @@ import { duration } from "../format.js";
 import { address, setQuery } from "../router.js";
 import { Button, Empty, ErrorBox, Loading, StatusBadge } from "../components/basics.js";
 import { Table } from "../components/table.js";
+import { HostTime } from "./dialogs.js";
 import { preview } from "./payloads.js";
 
 const CHANGES = { same: ["same", "grey"], outcome: ["other outcome", "yellow"], onlyLeft: ["only here", "red"], onlyRight: ["only there", "red"] };
@@ -39,7 +40,25 @@ export function Comparison({ path, id, name, other }) {
     </form>
     ${other
       ? html`<${Result} key=${other} path=${path} other=${other} />`
-      : html`<${Empty} title="Choose another run">The last runs of ${name} are suggested.</${Empty}>`}
+      : html`<section class="panel">
+          <${Table}
+            label="Other runs"
+            rows=${others}
+            rowKey=${({ instanceId }) => instanceId}
+            onRow=${({ instanceId }) => setQuery({ with: instanceId })}
+            empty=${runs && html`<${Empty} title=${`There is no other run of ${name}`}>Instances of other orchestrators can be entered by their id.</${Empty}>`}
+            columns=${[
+              {
+                key: "instanceId",
+                title: `Other runs of ${name}`,
+                render: ({ instanceId }) =>
+                  html`<button type="button" class="link mono" onClick=${() => setQuery({ with: instanceId })}>${instanceId}</button>`,
+              },
+              { key: "status", title: "Status", render: ({ status }) => html`<${StatusBadge} status=${status} />` },
+              { key: "created", title: "Created", render: ({ createdAt }) => html`<${HostTime} time=${createdAt} now=${runs.now} />` },
+            ]}
+          />
+        </section>`}
   </div>`;
 }
 
@@ -51,10 +70,10 @@ function Result({ path, other }) {
   const steps = data.steps.map((step, index) => ({ ...step, index }));
   const different = steps.filter(({ change }) => change !== "same");
   const shown = all || different.length === 0 || steps.length <= 200 ? steps : different;
-  const longest = Math.max(1, ...steps.flatMap((step) => [step.left?.took ?? 0, step.right?.took ?? 0]));
+  const longest = Math.max(1, ...steps.flatMap((step) => [step.left?.tookMs ?? 0, step.right?.tookMs ?? 0]));
   const facts = [
     ["Status", (side) => html`<${StatusBadge} status=${side.status} />`],
-    ["Duration", (side) => duration(side.took)],
+    ["Duration", (side) => duration(side.tookMs)],
     ["Input", (side) => html`<span class="mono">${preview(side.input, 300)}</span>`],
     ["Output", (side) => html`<span class="mono">${preview(side.output, 300)}</span>`],
     ["Version", (side) => side.version],
@@ -107,7 +126,7 @@ function Side({ side, longest }) {
   if (!side) return html`<span class="muted">–</span>`;
   const attempts = side.attempts > 1 ? `, ${side.attempts} attempts` : "";
   return html`<div class="took">
-    <span>${side.took === null ? side.outcome : duration(side.took)}${attempts}</span>
-    ${side.took !== null && html`<i class=${side.outcome} style=${{ width: `${Math.max(1, (side.took / longest) * 100)}%` }} />`}
+    <span>${side.tookMs === null ? side.outcome : duration(side.tookMs)}${attempts}</span>
+    ${side.tookMs !== null && html`<i class=${side.outcome} style=${{ width: `${Math.max(1, (side.tookMs / longest) * 100)}%` }} />`}
   </div>`;
 }

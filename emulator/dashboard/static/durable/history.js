@@ -7,13 +7,15 @@ import { address } from "../router.js";
 import { Button, Empty, ErrorBox, Facts, Loading } from "../components/basics.js";
 import { Table } from "../components/table.js";
 import { attempt } from "../components/toast.js";
+import { canFork } from "./fork.js";
 import { Payload, preview } from "./payloads.js";
 
 const PART = 200;
 // Two events of every episode, which say little.
 const EPISODES = ["OrchestratorStarted", "OrchestratorCompleted"];
 
-export function History({ path, version }) {
+/** `onFork(event)`: null if the host must not be changed. */
+export function History({ path, version, onFork }) {
   const [types, setTypes] = useState(null);
   const [shown, setShown] = useState(PART);
   const [open, setOpen] = useState(new Set());
@@ -68,7 +70,7 @@ export function History({ path, version }) {
         rows=${state.events}
         rowKey=${({ index }) => index}
         onRow=${toggle}
-        expanded=${(event) => open.has(event.index) && html`<${EventDetails} event=${event} path=${path} />`}
+        expanded=${(event) => open.has(event.index) && html`<${EventDetails} event=${event} path=${path} onFork=${onFork} />`}
         empty=${html`<${Empty} title=${Object.keys(known).length ? "No event of these types" : "The orchestration has not begun"} />`}
         columns=${[
           { key: "index", title: "#", align: "right" },
@@ -79,7 +81,7 @@ export function History({ path, version }) {
           },
           { key: "type", title: "Event", render: ({ type }) => html`<span class=${`event-type ${toneOf(type)}`}>${type}</span>` },
           { key: "subject", title: "Name", render: (event) => html`<${Subject} event=${event} />` },
-          { key: "took", title: "Took", align: "right", render: ({ took }) => (took === null ? "" : html`<span class="nowrap">${duration(took)}</span>`) },
+          { key: "tookMs", title: "Took", align: "right", render: ({ tookMs }) => (tookMs === null ? "" : html`<span class="nowrap">${duration(tookMs)}</span>`) },
           {
             key: "payload",
             title: "Payload",
@@ -109,7 +111,7 @@ const Subject = ({ event: { subject, target, status, fireAt } }) => html`
   ${target && html` <a class="mono" href=${address(["instances", target])}>${target}</a>`}
 `;
 
-const EventDetails = ({ event, path }) =>
+const EventDetails = ({ event, path, onFork }) =>
   html`<div class="stack">
     <${Facts}
       items=${[
@@ -129,4 +131,5 @@ const EventDetails = ({ event, path }) =>
         </div>`,
     )}
     ${!event.payloads.length && !event.failure && html`<span class="muted">This event has no payload.</span>`}
+    ${onFork && canFork(event) && html`<div class="row"><${Button} onClick=${() => onFork(event)}>Fork from here …</${Button}></div>`}
   </div>`;

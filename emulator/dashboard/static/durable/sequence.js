@@ -47,7 +47,7 @@ export function SequenceDiagram({ path }) {
         ${messages.map((message, index) => arrow(message, index, lifelines, x, start))}
       </svg>
     </div>
-    ${data.cut &&
+    ${data.isCut &&
     html`<div class="toolbar">
       <span class="muted">The first ${messages.length} messages.</span>
       <${Button} onClick=${() => setLimit(Math.min(limit * 3, 5000))}>Show more</${Button}>

@@ -19,6 +19,7 @@ const KINDS = {
   child: "sub-orchestration",
   timer: "timer",
   event: "event",
+  awaited: "awaited event",
   entity: "entity call",
   signal: "signal",
   lock: "lock",
@@ -35,12 +36,13 @@ const STEPS = [
 const rounded = (length) => duration(length).replace(/ 0 (s|min|h)$/, "").replace(/\.0 s$/, " s");
 const ms = (time) => (time ? Date.parse(time) : null);
 
-export function Timeline({ instanceId, data }) {
+/** `awaited`: [{ event, text }] the events for which the orchestrator waits now; a history does not contain them. */
+export function Timeline({ instanceId, data, awaited = [] }) {
   const [children, setChildren] = useState({});
   const [view, setView] = useState(null);
   const [chosen, setChosen] = useState(0);
   const [asTable, setAsTable] = useState(false);
-  const rows = useMemo(() => flattened(instanceId, data, children), [instanceId, data, children]);
+  const rows = useMemo(() => flattened(instanceId, data, children, awaited), [instanceId, data, children, awaited]);
   if (!data.events) return html`<${Empty} title="The orchestration has not begun">It has no history yet.</${Empty}>`;
   const start = ms(data.start);
   const whole = { from: start, to: Math.max(ms(data.end), start + SHORTEST) };
@@ -75,7 +77,7 @@ export function Timeline({ instanceId, data }) {
     <div class="toolbar">
       <span class="muted">
         ${plural(rows.length - 1, "task")}, ${plural(data.episodes, "episode")}, ${duration(whole.to - whole.from)}
-        ${data.cut && html` (the first ${count(data.rows.length)} tasks)`}
+        ${data.isCut && html` (the first ${count(data.rows.length)} tasks)`}
       </span>
       <span class="grow"></span>
       ${!asTable &&
@@ -105,7 +107,7 @@ export function Timeline({ instanceId, data }) {
 const padded = ({ from, to }) => ({ from: from - (to - from) * 0.01, to: to + (to - from) * 0.03 });
 
 /** All rows that are shown, children behind their parents. Each has an id, a depth and the instance it belongs to. */
-function flattened(instanceId, data, children) {
+function flattened(instanceId, data, children, awaited) {
   const rows = [];
   const add = (owner, timeline, depth, prefix) => {
     timeline.rows.forEach((row, index) => {
@@ -122,6 +124,12 @@ function flattened(instanceId, data, children) {
   };
   rows.push({ id: "root", depth: 0, kind: "orchestrator", name: data.name, runs: data.runs, attempts: [], owner: instanceId, end: data.end });
   if (data.rows.length) add(instanceId, data, 0, "");
+  // The wait is at least as old as the last episode; when it began is not stored.
+  const since = data.runs.at(-1)?.[0] ?? data.start;
+  for (const { event, text } of awaited) {
+    const attempt = { scheduledAt: since, scheduledIndex: null, endedAt: null, endedIndex: null, outcome: "open" };
+    rows.push({ id: `awaited/${event}`, depth: 0, kind: "awaited", name: event, attempts: [attempt], owner: instanceId, text });
+  }
   rows.forEach((row) => (row.isOpen = Boolean(children[row.id])));
   return rows;
 }
@@ -250,7 +258,7 @@ function Chart({ rows, shown, start, suspended, chosen, onChoose, onToggle, zoom
             onClick=${() => onChoose(index)}
             onPointerEnter=${(event) => setHovered({ row, index, x: event.clientX })}
           >
-            <div class="label" style=${{ paddingLeft: `${8 + row.depth * 16}px` }} title=${row.target ?? row.name}>
+            <div class="label" style=${{ paddingLeft: `${8 + row.depth * 16}px` }} title=${[row.name, row.target].filter(Boolean).join(" ")}>
               ${row.kind === "child" &&
               html`<button
                 type="button"
@@ -264,7 +272,7 @@ function Chart({ rows, shown, start, suspended, chosen, onChoose, onToggle, zoom
               >${row.isOpen ? "▾" : "▸"}</button>`}
               ${row.note
                 ? html`<span class="muted">${row.note}</span>`
-                : html`<span class="kind">${KINDS[row.kind]}</span><span class="name">${row.name}</span>`}
+                : html`<span class="kind">${KINDS[row.kind]}</span><span class="name">${row.name}</span>${row.target && html`<span class="target">${row.target}</span>`}`}
             </div>
             <div class="plot">${barsOf(row, position, shown, width)}</div>
           </div>`;
@@ -339,6 +347,7 @@ function ticksOf({ from, to }, start, width) {
 function outcomeOf(row) {
   const last = row.attempts.at(-1);
   if (!last) return "";
+  if (row.kind === "awaited") return "not raised yet";
   const times = row.attempts.length > 1 ? `, ${row.attempts.length} attempts` : "";
   return `${OUTCOMES[last.outcome]}${times}`;
 }
@@ -364,7 +373,7 @@ function Tip({ row, index, x, start, list }) {
   return html`<div class="tip" aria-hidden="true" style=${{ left: `${Math.min(Math.max(x - box.left + 12, 0), box.width - 260)}px`, top: `${y}px` }}>
     <strong>${row.name}</strong> <span class="muted">${KINDS[row.kind]}</span>
     <div>${outcomeOf(row)}${took !== null ? `, ${duration(took)}` : ""}</div>
-    <div class="muted">began at +${duration(ms(row.attempts[0].scheduledAt) - start)}</div>
+    <div class="muted">${row.kind === "awaited" ? "awaited at least since" : "began at"} +${duration(ms(row.attempts[0].scheduledAt) - start)}</div>
   </div>`;
 }
 
@@ -412,12 +421,13 @@ function Details({ row, start }) {
           ${row.attempts.length > 1 && html`<h3>Attempt ${number}: ${OUTCOMES[attempt.outcome]}</h3>`}
           <${Facts}
             items=${[
-              ["Scheduled", html`${clockTime(attempt.scheduledAt)} <span class="muted">+${duration(began - start)}</span>`],
+              row.kind !== "awaited" && ["Scheduled", html`${clockTime(attempt.scheduledAt)} <span class="muted">+${duration(began - start)}</span>`],
               before && ["Pause before", duration(began - before)],
               ended && ["Ended", html`${clockTime(attempt.endedAt)} <span class="muted">after ${duration(ended - began)}</span>`],
               ended && ms(attempt.seenAt) - ended > 1 && ["Seen by the orchestrator", `${duration(ms(attempt.seenAt) - ended)} later`],
               row.fireAt && ["Fires at", clockTime(row.fireAt)],
               row.releasedAt && ["Released", clockTime(row.releasedAt)],
+              row.text && ["State", row.text],
               ["Event id", row.eventId >= 0 ? row.eventId : null],
             ]}
           />

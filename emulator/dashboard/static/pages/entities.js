@@ -11,7 +11,7 @@ import { Table } from "../components/table.js";
 import { attempt } from "../components/toast.js";
 import { HostTime, SignalDialog, useHost } from "../durable/dialogs.js";
 import { decodedText, preview } from "../durable/payloads.js";
-import { ReadOnly } from "./instances.js";
+import { NotDurable, ReadOnly } from "./instances.js";
 
 export default function EntitiesPage({ query }) {
   const host = useHost();
@@ -26,6 +26,7 @@ export default function EntitiesPage({ query }) {
     if (page) setMore((old) => ({ entities: [...old.entities, ...page.entities], continuation: page.continuation }));
   };
   const entities = [...(data?.entities ?? []), ...more.entities];
+  if (host && !host.taskHub) return html`<${NotDurable} title="Entities" />`;
   return html`
     <${PageHead}
       title="Entities"

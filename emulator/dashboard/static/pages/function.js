@@ -110,6 +110,7 @@ function HttpForm({ data }) {
   const [busy, setBusy] = useState(false);
   const [answer, setAnswer] = useState(null);
   const hasBody = !["GET", "HEAD"].includes(method);
+  const started = answer?.text && startedInstance(answer.text);
   const send = async () => {
     setBusy(true);
     setAnswer(null);
@@ -161,6 +162,7 @@ function HttpForm({ data }) {
         <div class="row">
           <${StatusBadge} status=${`${answer.status} ${answer.reason}`} tone=${answer.status < 300 ? "green" : answer.status < 400 ? "blue" : "red"} />
           <span class="muted">${duration(answer.ms)}</span>
+          ${started && html`<a href=${address(["instances", started])}>Open the instance ${started}</a>`}
         </div>
         <${JsonView} text=${answer.text} label="Response body" />
         <details>
@@ -170,6 +172,16 @@ function HttpForm({ data }) {
       </div>`}
     </${Panel}>
   </div>`;
+}
+
+/** Id of the instance that a function has started, if it responds as create_check_status_response of the SDK does. */
+function startedInstance(text) {
+  try {
+    const { id, statusQueryGetUri } = JSON.parse(text);
+    return typeof id === "string" && statusQueryGetUri ? id : null;
+  } catch {
+    return null;
+  }
 }
 
 const onCtrlEnter = (send) => (event) => {

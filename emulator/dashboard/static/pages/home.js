@@ -6,7 +6,7 @@ import { Empty, ErrorBox, Facts, Loading, Message, PageHead, Panel, RelativeTime
 import { Runs } from "../components/runs.js";
 import { Table } from "../components/table.js";
 import { VirtualTime } from "../components/virtual_time.js";
-import { clockTime, count } from "../format.js";
+import { clockTime, count, errorText, plural } from "../format.js";
 import { address } from "../router.js";
 
 export default function HomePage() {
@@ -28,7 +28,7 @@ export default function HomePage() {
     ${poison.map(
       (queue) =>
         html`<${Message} key=${queue.name} kind="warning">
-          ${count(queue.messages)} in the poison queue <a href=${address(["storage", "queues", queue.name])}>${queue.name}</a> of the
+          ${plural(queue.messages, "message")} in the poison queue <a href=${address(["storage", "queues", queue.name])}>${queue.name}</a> of the
           function ${queue.function}.
         </${Message}>`,
     )}
@@ -66,7 +66,7 @@ export default function HomePage() {
                   ? html`<span class="mono">${owner}</span> ${isDraining && html`<${StatusBadge} status="draining" tone="yellow" />`}`
                   : html`<${StatusBadge} status="no owner" tone="yellow" />`,
             },
-            { key: "expires", title: "Expires", render: ({ expiresAt }) => html`<span class="nowrap"><${RelativeTime} time=${expiresAt} /></span>` },
+            { key: "expires", title: "Lease expires", render: ({ expiresAt }) => html`<span class="nowrap"><${RelativeTime} time=${expiresAt} /></span>` },
           ]}
           rows=${storage.data.partitions}
           rowKey=${({ queue }) => queue}
@@ -83,7 +83,7 @@ export default function HomePage() {
     html`<${Panel} title="Running invocations" flush>
       <${Runs} runs=${data.running} showFunction showInput=${false} />
     </${Panel}>`}
-    <${Panel} title="Recent errors" flush>
+    <${Panel} title="Recent errors" flush actions=${html`<a href=${address(["logs"], { level: "Error" })}>All in the log</a>`}>
       <${Table}
         label="Recent errors"
         columns=${[
@@ -91,17 +91,36 @@ export default function HomePage() {
           {
             key: "function",
             title: "Function",
-            render: (line) =>
+            render: (line) => [
               line.function ? html`<a href=${address(["functions", line.function])}>${line.function}</a>` : html`<span class="muted">${line.category}</span>`,
+              line.instanceId && html`<div class="mono ellipsis instance"><a title=${line.instanceId} href=${address(["instances", line.instanceId])}>${line.instanceId}</a></div>`,
+            ],
           },
-          { key: "message", title: "Message", render: ({ message }) => html`<div class="pre mono three-lines" title=${message}>${message}</div>` },
+          {
+            key: "message",
+            title: "Message",
+            render: ({ text, message }) => html`<div class="pre mono three-lines" title=${message}>${text}</div>`,
+          },
+          { key: "times", title: "Times", align: "right", render: ({ times }) => (times > 1 ? count(times) : "") },
         ]}
-        rows=${data.recentErrors}
+        rows=${grouped(data.recentErrors)}
         rowKey=${({ seq }) => seq}
         empty=${html`<${Empty} title="No errors since the host was started" />`}
       />
     </${Panel}>
   `;
+}
+
+/** One row for errors of the same text, such as those of a message that was tried again. The newest are first. */
+function grouped(errors) {
+  const groups = new Map();
+  for (const line of errors) {
+    const text = errorText(line.message);
+    const key = `${line.function ?? line.category} ${text}`;
+    if (groups.has(key)) groups.get(key).times += 1;
+    else groups.set(key, { ...line, text, times: 1 });
+  }
+  return [...groups.values()];
 }
 
 const Number = ({ label, value, href, bad = false }) =>

@@ -1,6 +1,6 @@
 // Instance: one orchestration (or entity) with its status, what it waits for, and everything that is stored of it.
 
-import { html, useEffect, useRef, useState } from "../html.js";
+import { html, useEffect, useMemo, useRef, useState } from "../html.js";
 import { useData } from "../api.js";
 import { follow } from "../events.js";
 import { clockTime, count, duration, plural } from "../format.js";
@@ -13,6 +13,7 @@ import { Table } from "../components/table.js";
 import { Tabs } from "../components/tabs.js";
 import { Comparison } from "../durable/comparison.js";
 import { Commands, HostTime, RaiseDialog, RunDialog, StartDialog, useHost } from "../durable/dialogs.js";
+import { ForkDialog, RecordDialog } from "../durable/fork.js";
 import { History } from "../durable/history.js";
 import { startCommands, statusCommands } from "../durable/commands.js";
 import { ACTIONS, ended } from "../durable/management.js";
@@ -48,7 +49,8 @@ function Instance({ id, query }) {
     if (!exists) return undefined;
     return follow(`${path}/changes`, {}, { onEvent: () => setVersion((old) => old + 1) });
   }, [path, exists]);
-  if (!data) {
+  // After a purge the data from before is still there.
+  if (!data || error?.status === 404) {
     if (!error) return html`<${Loading} />`;
     return error.status === 404
       ? html`<${PageHead} title=${id} />
@@ -76,6 +78,7 @@ function Instance({ id, query }) {
         ${data.restartOf && html`<span>restart of <a href=${address(["instances", data.restartOf])}>${data.restartOf}</a></span>`}
       </span>`}
       actions=${html`${host?.mayWrite && html`<${Actions} data=${data} onChoose=${setDialog} />`}
+        ${!data.isEntity && data.events > 0 && html`<${Button} onClick=${() => setDialog({ name: "record" })}>Export, replay …</${Button}>`}
         <${Button} icon="copy" onClick=${() => setDialog({ name: "commands" })}>Copy as</${Button}>`}
     />
     ${host && !host.mayWrite && html`<${ReadOnly} />`}
@@ -96,7 +99,25 @@ function Instance({ id, query }) {
         )}
     </div>
     <${Tabs} tabs=${TABS} active=${tab} label="Views of the instance" onChange=${(next) => setQuery({ tab: next })} />
-    <${Tab} tab=${tab} id=${id} path=${path} data=${data} version=${version} why=${why} query=${query} />
+    <${Tab}
+      tab=${tab}
+      id=${id}
+      path=${path}
+      data=${data}
+      version=${version}
+      why=${why}
+      query=${query}
+      onFork=${host?.mayWrite && !data.isEntity ? (event) => setDialog({ name: "fork", event }) : null}
+    />
+    ${dialog?.name === "fork" &&
+    html`<${ForkDialog}
+      instanceId=${id}
+      path=${path}
+      event=${dialog.event}
+      onForked=${(forked) => navigate(["instances", forked])}
+      onClose=${() => setDialog(null)}
+    />`}
+    ${dialog?.name === "record" && html`<${RecordDialog} instanceId=${id} path=${path} onClose=${() => setDialog(null)} />`}
     ${dialog?.name === "start" &&
     html`<${StartDialog}
       orchestrators=${[]}
@@ -119,7 +140,7 @@ function Instance({ id, query }) {
 }
 
 /** Load an endpoint, and load it again when `version` changes; the old data stays meanwhile. */
-export function useLive(path, query, version) {
+function useLive(path, query, version) {
   const loaded = useData(path, query);
   const first = useRef(version);
   useEffect(() => {
@@ -197,10 +218,10 @@ function Children({ list }) {
   </span>`;
 }
 
-function Tab({ tab, id, path, data, version, why, query }) {
+function Tab({ tab, id, path, data, version, why, query, onFork }) {
   switch (tab) {
     case "history":
-      return html`<${History} path=${path} version=${version} />`;
+      return html`<${History} path=${path} version=${version} onFork=${onFork} />`;
     case "sequence":
       return html`<${SequenceDiagram} path=${path} />`;
     case "logs":
@@ -217,18 +238,21 @@ function Tab({ tab, id, path, data, version, why, query }) {
     case "comparison":
       return html`<${Comparison} path=${path} id=${id} name=${data.name} other=${query.with ?? ""} />`;
     default:
-      return html`<${LiveTimeline} id=${id} path=${path} version=${version} running=${!ended(data.status)} />`;
+      return html`<${LiveTimeline} id=${id} path=${path} version=${version} why=${ended(data.status) ? null : why} />`;
   }
 }
 
-function LiveTimeline({ id, path, version }) {
+function LiveTimeline({ id, path, version, why }) {
   const { data, error, reload } = useLive(`${path}/timeline`, {}, version);
+  const awaited = useMemo(() => (why?.causes ?? []).filter(({ event, instanceId }) => event && (!instanceId || instanceId === id)), [why, id]);
   if (!data) return error ? html`<${ErrorBox} error=${error} onRetry=${reload} />` : html`<${Loading} />`;
-  return html`<${Timeline} instanceId=${id} data=${data} />`;
+  return html`<${Timeline} instanceId=${id} data=${data} awaited=${awaited} />`;
 }
 
 function Source({ path, why }) {
-  const { data, error, reload } = useData(`${path}/source`);
+  // The wait may be in a helper of the orchestrator.
+  const places = [...new Set((why?.causes ?? []).filter(({ file, line }) => file && line).map(({ file, line }) => `${file}:${line}`))].join(",");
+  const { data, error, reload } = useData(`${path}/source`, places ? { places } : {});
   if (!data) {
     if (!error) return html`<${Loading} />`;
     return error.status === 404 ? html`<${Empty} title="The source is not available">${error.message}</${Empty}>` : html`<${ErrorBox} error=${error} onRetry=${reload} />`;
@@ -267,7 +291,7 @@ function Rows({ path, version }) {
     <${Panel} title=${`Table ${data.instancesTable}`}>
       ${data.status ? html`<${JsonView} value=${whole(data.status)} label="Status row" />` : html`<${Message}>There is no status row.</${Message}>`}
     </${Panel}>
-    <${Panel} title=${`Table ${data.historyTable}: ${plural(data.history.length, "row")}${data.cut ? " and more" : ""}`} flush>
+    <${Panel} title=${`Table ${data.historyTable}: ${plural(data.history.length, "row")}${data.isCut ? " and more" : ""}`} flush>
       <${Table}
         label="Rows of the history"
         rows=${data.history}
@@ -284,7 +308,7 @@ function Rows({ path, version }) {
         ]}
       />
     </${Panel}>
-    ${data.cut && html`<div class="pages"><${Button} onClick=${() => setLimit(Math.min(limit * 4, 5000))}>Show more rows</${Button}></div>`}
+    ${data.isCut && html`<div class="pages"><${Button} onClick=${() => setLimit(Math.min(limit * 4, 5000))}>Show more rows</${Button}></div>`}
   </div>`;
 }
 

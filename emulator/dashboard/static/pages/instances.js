@@ -53,6 +53,7 @@ export default function InstancesPage({ query }) {
     listing.reload({ reread: results.length > 0 });
   };
 
+  if (host && !host.taskHub) return html`<${NotDurable} title="Instances" />`;
   return html`
     <${PageHead}
       title="Instances"
@@ -80,9 +81,9 @@ export default function InstancesPage({ query }) {
       <button type="button" class="link" onClick=${() => setSelected(new Set())}>Clear</button>
     </div>`}
     ${error && html`<${ErrorBox} error=${error} onRetry=${() => listing.reload()} />`}
-    ${data && !data.complete &&
+    ${data && !data.isComplete &&
     html`<div class="muted" role="status">Reading the task hub: ${count(data.read)} instances so far …</div>`}
-    ${data?.cut &&
+    ${data?.isCut &&
     html`<${Message} kind="warning">
       The task hub has more instances than are listed (${count(data.read)}). Those with greater ids are missing.
     </${Message}>`}
@@ -96,7 +97,7 @@ export default function InstancesPage({ query }) {
               onSelect=${setSelected}
               ordered=${sort}
               onOrder=${order}
-              empty=${html`<${NothingFound} filter=${filter} complete=${data.complete} onReset=${() => navigate(["instances"])} />`}
+              empty=${html`<${NothingFound} filter=${filter} isComplete=${data.isComplete} onReset=${() => navigate(["instances"])} />`}
             />
           </section>
           <${Pages} skip=${skip} total=${data.total} shown=${data.instances.length} />`
@@ -111,6 +112,16 @@ export default function InstancesPage({ query }) {
     html`<${RunDialog} action=${dialog.action} instances=${instances} onDone=${done} onClose=${() => setDialog(null)} />`}
   `;
 }
+
+/** The page of an app without Durable Functions. */
+export const NotDurable = ({ title }) =>
+  html`<${PageHead} title=${title} />
+    <section class="panel">
+      <${Empty} title="The app has no durable functions">
+        <code>azemu new orchestrator NAME</code> and <code>azemu new entity NAME</code> add some; <code>azemu new --list</code> shows
+        all templates.
+      </${Empty}>
+    </section>`;
 
 export const ReadOnly = () =>
   html`<${Message}>
@@ -255,14 +266,14 @@ const COLUMNS = [
     title: "Instance",
     render: ({ instanceId, parent }) =>
       html`<div class="instance-id">
-        <a class="mono" href=${address(["instances", instanceId])}>${instanceId}</a>
-        ${parent && html`<div class="muted parent">part of <a href=${address(["instances", parent])}>${parent}</a></div>`}
+        <a class="mono ellipsis" title=${instanceId} href=${address(["instances", instanceId])}>${instanceId}</a>
+        ${parent && html`<div class="muted parent ellipsis">part of <a title=${parent} href=${address(["instances", parent])}>${parent}</a></div>`}
       </div>`,
   },
   { key: "name", title: "Orchestrator" },
   { key: "status", title: "Status", render: ({ status }) => html`<${StatusBadge} status=${status} />` },
-  { key: "created", title: "Created", render: ({ createdAt, now }) => html`<${HostTime} time=${createdAt} now=${now} />` },
-  { key: "updated", title: "Updated", render: ({ updatedAt, now }) => html`<${HostTime} time=${updatedAt} now=${now} />` },
+  { key: "created", title: "Created", render: ({ createdAt, now }) => html`<span class="nowrap"><${HostTime} time=${createdAt} now=${now} /></span>` },
+  { key: "updated", title: "Updated", render: ({ updatedAt, now }) => html`<span class="nowrap"><${HostTime} time=${updatedAt} now=${now} /></span>` },
   {
     key: "duration",
     title: "Duration",
@@ -282,8 +293,8 @@ const InstanceTable = ({ rows, columns = COLUMNS, ...others }) =>
     ...${others}
   />`;
 
-function NothingFound({ filter, complete, onReset }) {
-  if (!complete) return html`<${Empty} title="Nothing found yet" />`;
+function NothingFound({ filter, isComplete, onReset }) {
+  if (!isComplete) return html`<${Empty} title="Nothing found yet" />`;
   const filtered = Object.values(filter).some(Boolean);
   return filtered
     ? html`<${Empty} title="No instance matches"><button type="button" class="link" onClick=${onReset}>Reset the filter</button></${Empty}>`
@@ -315,6 +326,8 @@ function PayloadSearch({ text, filter, onClose }) {
         if (event.ended) stop.current();
       },
       onState: (state, error) => {
+        // A new connection searches from the beginning.
+        if (state === "open") setFound([]);
         if (!error) return;
         stop.current();
         toast(error.message, "error");

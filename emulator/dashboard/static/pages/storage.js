@@ -76,7 +76,7 @@ const COLUMNS = {
 };
 
 /** Chooses the account, if the app uses several. */
-export const ConnectionSelect = ({ connections, value }) =>
+const ConnectionSelect = ({ connections, value }) =>
   connections.length > 1 &&
   html`<select aria-label="Connection" value=${value || connections[0].name} onChange=${(event) => setQuery({ connection: event.currentTarget.value })}>
     ${connections.map(({ name }) => html`<option key=${name} value=${name}>${name}</option>`)}

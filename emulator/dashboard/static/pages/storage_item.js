@@ -100,7 +100,7 @@ function QueuePage({ name, connection, subtitle, mayWrite }) {
           rowKey=${({ id }) => id}
           onRow=${({ id }) => setOpen(open === id ? null : id)}
           expanded=${(message) => open === message.id && html`<${MessageDetails} message=${message} />`}
-          empty=${html`<${Empty} title="No visible messages">Messages that a host is processing are hidden.</${Empty}>`}
+          empty=${html`<${Empty} title="No visible messages">Messages that a host is processing, and those of timers that are not due yet, are hidden.</${Empty}>`}
         />
       </${Panel}>
     `}

@@ -197,7 +197,8 @@ class TaskQueue:
 
     async def _read(self, lock: LockedMessage) -> ReceivedMessage | None:
         try:
-            data, task = await self._decode(lock.message)
+            data, task = await read_message(lock.message, self._large)
+            check(task, self._accepted)
         except Exception as error:
             # Not deleted: another version of the app may be able to read it, and a blob may be restored. A blob service
             # that does not respond is no reason to stop either: the queue has responded.
@@ -214,21 +215,6 @@ class TaskQueue:
             await self._return(lock, abandoned_for(lock.message.dequeue_count))
             return None
         return ReceivedMessage(self, lock, data, task)
-
-    async def _decode(self, queue_message: QueueMessage) -> tuple[MessageData, TaskMessage]:
-        received_at = Instant.of(queue_message.inserted_at)
-        data = wire.decode(queue_message.body, received_at=received_at)
-        # The queue message is only a reference then. Its own envelope fields are empty; those in the blob count.
-        if blob := data.blob_name:
-            text = await self._large.load(blob)
-            try:
-                data = wire.decode(text, received_at=received_at)
-            except UnreadableMessage as error:
-                raise UnreadableMessage(f"Blob {blob}: {error}") from error
-        if data.message is None:
-            raise UnreadableMessage("The message has neither a TaskMessage nor a CompressedBlobName.")
-        check(data.message, self._accepted)
-        return data, data.message
 
     async def wait_for_message(self, backoff: Backoff) -> None:
         """Wait until a message may be visible; see `polling.message_wait`."""
@@ -285,3 +271,22 @@ class TaskQueue:
         # and the lock runs out in its time.
         self._journal.record(self.name, [message.lock.message])
         return True
+
+
+async def read_message(message: QueueMessage, large: LargePayloads) -> tuple[MessageData, TaskMessage]:
+    """Return the envelope and the task message of a queue message, from its blob if it is large.
+
+    Raises UnreadableMessage, and what the storage raises, such as NotFound for a blob that is gone.
+    """
+    received_at = Instant.of(message.inserted_at)
+    data = wire.decode(message.body, received_at=received_at)
+    # The queue message is only a reference then. Its own envelope fields are empty; those in the blob count.
+    if blob := data.blob_name:
+        text = await large.load(blob)
+        try:
+            data = wire.decode(text, received_at=received_at)
+        except UnreadableMessage as error:
+            raise UnreadableMessage(f"Blob {blob}: {error}") from error
+    if data.message is None:
+        raise UnreadableMessage("The message has neither a TaskMessage nor a CompressedBlobName.")
+    return data, data.message

@@ -115,7 +115,7 @@ def _task_message(message: TaskMessage) -> dict[str, Any]:
         context = {"$type": "DurableTask.Core.OrchestrationExecutionContext", "OrchestrationTags": tags}
     return {
         "$type": "DurableTask.Core.TaskMessage",
-        "Event": _event(message.event),
+        "Event": event_members(message.event),
         # .NET counts in the envelope only.
         "SequenceNumber": 0,
         "OrchestrationInstance": _write_instance(message.target),
@@ -208,7 +208,8 @@ CLASS_NAMES = {layout.number: layout.class_name for layout in _LAYOUTS.values()}
 """The `$type` of an event by the number of its EventType."""
 
 
-def _event(event: HistoryEvent) -> dict[str, Any]:
+def event_members(event: HistoryEvent) -> dict[str, Any]:
+    """Return the JSON members of an event, as a message has them."""
     layout = _LAYOUTS[type(event)]
     members: dict[str, Any] = {"$type": layout.class_name}
     for name, field, write in layout.fields:

@@ -207,7 +207,7 @@ class HistoryTable:
             raise LockLost(f'The history of instance "{instance_id}" was changed by another host.') from refused
 
     async def is_latest(self, history: History) -> bool:
-        """Return whether no host has stored an episode of the instance after `history`, and nobody has purged it."""
+        """Return whether no host has stored an episode of the instance after `history`, and it was not purged."""
         try:
             sentinel = await self._table.read(escape_key(history.instance_id), SENTINEL, select=["ExecutionId"])
         except NotFound:

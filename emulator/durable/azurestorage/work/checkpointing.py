@@ -87,10 +87,12 @@ class Checkpointer:
             before, outcome.instance, outcome.new_events, past_count=outcome.past_count
         )
         self._recent.note(after)
+        # Without a history in the cache, another host may have written the row since this one did.
+        is_known = before.is_row_current and before.execution_id == after.execution_id
+        # Read before it is known that the history is the latest: who writes the row after that changes its ETag.
+        etag = await self._row_etag(instance_id, is_known=is_known) if self._guard_row else None
         if await self._is_latest(after, episode.session):
-            # Without a history in the cache, another host may have written the row since this one did.
-            is_known = before.is_row_current and before.execution_id == after.execution_id
-            await self._write_row(after, stored, outcome.custom_status, is_known=is_known)
+            await self._write_row(after, stored, outcome.custom_status, etag)
         if not await self._is_latest(after, episode.session):
             # The row of the other host may have been overwritten.
             await self._instances.repair(await self._history.load(instance_id), self._history)
@@ -110,24 +112,22 @@ class Checkpointer:
             return True
         return await self._history.is_latest(history)
 
-    async def _write_row(
-        self, history: History, stored: Sequence[StoredEvent], custom_status: str | None, *, is_known: bool
-    ) -> None:
-        if not self._guard_row:
-            await self._instances.checkpoint(history, stored, custom_status)
-            return
-        instance_id = history.instance_id
+    async def _row_etag(self, instance_id: str, *, is_known: bool) -> str | None:
         # Each write returns the next ETag, so the row is read once per execution. A new execution reads it again,
         # because the client that started it has replaced the row.
         etag = self._row_etags.get(instance_id) if is_known else None
-        if etag is None:
-            row = await self._instances.row(instance_id)
-            etag = row.etag if row else None
+        if etag is None and (row := await self._instances.row(instance_id)) is not None:
+            etag = row.etag
         # Forgotten until the write has succeeded. An outdated ETag would make all later checkpoints fail as well.
         self._row_etags.forget(instance_id)
+        return etag
+
+    async def _write_row(
+        self, history: History, stored: Sequence[StoredEvent], custom_status: str | None, etag: str | None
+    ) -> None:
         new_etag = await self._instances.checkpoint(history, stored, custom_status, if_match=etag)
-        if new_etag is not None:
-            self._row_etags[instance_id] = new_etag
+        if self._guard_row and new_etag is not None:
+            self._row_etags[history.instance_id] = new_etag
 
     async def _send(self, episode: Episode, outcome: EpisodeOutcome) -> None:
         """Send the messages of an episode in parallel; raise the first error after all requests have ended."""

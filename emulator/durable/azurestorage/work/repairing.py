@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -33,17 +33,14 @@ from emulator.durable.core.events import (
     ExecutionStarted,
     GenericEvent,
     HistoryEvent,
-    SubOrchestrationInstanceCompleted,
     SubOrchestrationInstanceCreated,
-    SubOrchestrationInstanceFailed,
-    TaskCompleted,
-    TaskFailed,
     TaskScheduled,
-    TimerCreated,
     TimerFired,
 )
+from emulator.durable.core.fork import child_result
 from emulator.durable.core.identity import OrchestrationInstance, RuntimeStatus, is_entity
 from emulator.durable.core.messages import TaskMessage
+from emulator.durable.core.open_actions import open_actions
 from emulator.durable.hub import InstanceQuery, InstanceStatus
 from emulator.errors import EmulatorError
 from emulator.instant import Instant
@@ -128,33 +125,6 @@ async def _repair(repairer: Repairer, clock: Clock) -> None:
             break
         await clock.sleep(pause.total_seconds(), upkeep=True)
     _log.info("The repair after the loss of writes has ended. Repaired instances: %d.", repaired)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OpenActions:
-    """Actions in a history that have no result yet."""
-
-    activities: Sequence[TaskScheduled]
-    timers: Sequence[TimerCreated]
-    children: Sequence[SubOrchestrationInstanceCreated]
-
-
-def open_actions(history: Sequence[HistoryEvent]) -> OpenActions:
-    """Return the actions of a history that have no result yet."""
-    tasks, timers, children = set[int](), set[int](), set[int]()
-    for event in history:
-        match event:
-            case TaskCompleted() | TaskFailed():
-                tasks.add(event.task_scheduled_id)
-            case TimerFired():
-                timers.add(event.timer_id)
-            case SubOrchestrationInstanceCompleted() | SubOrchestrationInstanceFailed():
-                children.add(event.task_scheduled_id)
-    return OpenActions(
-        activities=[e for e in history if isinstance(e, TaskScheduled) and e.event_id not in tasks],
-        timers=[e for e in history if isinstance(e, TimerCreated) and e.event_id not in timers],
-        children=[e for e in history if isinstance(e, SubOrchestrationInstanceCreated) and e.event_id not in children],
-    )
 
 
 class Repairer:
@@ -341,10 +311,4 @@ class Repairer:
         ended = next((event for event in history.events if isinstance(event, ExecutionCompleted)), None)
         if started is None or ended is None or started.parent is None or started.parent.instance != parent:
             return None
-        if ended.status is RuntimeStatus.COMPLETED:
-            return SubOrchestrationInstanceCompleted(
-                timestamp=ended.timestamp, task_scheduled_id=child.event_id, result=ended.result
-            )
-        return SubOrchestrationInstanceFailed(
-            timestamp=ended.timestamp, task_scheduled_id=child.event_id, reason=ended.result, failure=ended.failure
-        )
+        return child_result(child.event_id, ended)

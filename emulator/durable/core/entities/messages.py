@@ -15,8 +15,8 @@ from typing import Any
 
 from emulator.dotnet.json_values import json_int, json_list, json_object, json_string, read_object
 from emulator.dotnet.json_writer import json_text
-from emulator.durable.core.events import TraceContext
-from emulator.durable.core.identity import EntityId
+from emulator.durable.core.events import EventSent, TraceContext
+from emulator.durable.core.identity import EntityId, is_entity
 from emulator.instant import MIN_INSTANT, Instant
 
 OPERATION = "op"
@@ -195,6 +195,21 @@ class Release:
     @property
     def text(self) -> str:
         return json_text({"parent": self.parent, "id": self.id})
+
+
+def request_in(event: EventSent) -> Request | None:
+    """Return the operation or lock request that an event carries to an entity; None for all other events.
+
+    Also None for one that cannot be read: the entity reports that when it receives it.
+    """
+    # The name of a delayed signal has the time of its delivery behind an @. The JSON of a release has an id, too, so
+    # only the name tells that it is no request.
+    if not is_entity(event.instance_id) or (event.name or "").partition("@")[0] != OPERATION:
+        return None
+    try:
+        return Request.parse(event.input or "")
+    except ValueError:
+        return None
 
 
 def request_from_members(value: object) -> Request:

@@ -260,7 +260,9 @@ class _Inbox:
             self.suspended, self.resumed = False, True
 
     def _receive_request(self, request: Request) -> None:
-        if request.due is not None and self._has(request):
+        # The order of labels does not tell whether a delayed request has arrived before.
+        known = (*self.queue, *self.from_holder, *self.delayed)
+        if request.due is not None and any(other.id == request.id for other in known):
             return  # Sent twice by an episode that was repeated after a crash.
         if request.due is not None and request.due > self._now + _EARLY_TOLERANCE:
             self.delayed.append(request)
@@ -269,10 +271,6 @@ class _Inbox:
         for delivered in [request] if request.due is not None else self._sorter.receive(request):
             is_from_holder = self.locked_by is not None and delivered.parent == self.locked_by
             (self.from_holder if is_from_holder else self.queue).append(delivered)
-
-    def _has(self, request: Request) -> bool:
-        """Return whether the batch or the queue has this request; the order of labels does not tell of delayed ones."""
-        return any(other.id == request.id for other in (*self.queue, *self.from_holder, *self.delayed))
 
 
 class _Outbox:

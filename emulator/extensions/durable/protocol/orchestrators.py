@@ -109,14 +109,16 @@ def _input_text(text: str | None) -> str:
     except (ValueError, RecursionError):
         return indented_text(read_first(text), "  ")
     # A large JSON string that would be written again in the same way is used as it is.
-    if isinstance(value, str) and len(text) >= LARGE_CHARACTERS and _is_canonical(text):
+    if (
+        isinstance(value, str)
+        and len(text) >= LARGE_CHARACTERS
+        and text[0] == text[-1] == '"'
+        # These are the escapes that the writer does not use.
+        and "\\u" not in text
+        and "\\/" not in text
+    ):
         return text
     return indented_text(value, "  ")
-
-
-def _is_canonical(text: str) -> bool:
-    """Whether a valid JSON string has only the escapes with which it would be written."""
-    return text[0] == text[-1] == '"' and "\\u" not in text and "\\/" not in text
 
 
 def _without_input(event: HistoryEvent, longest: int | None) -> HistoryEvent:

@@ -249,17 +249,15 @@ class KeyStore:
         except SecretsUnreadable as error:
             # Like SecretManager, which replaces secrets that it cannot decrypt: a damaged file must not lock the user
             # out of the admin API.
+            is_known = self._last_host is not None if name == _HOST else name in self._last_functions
             logger.warning(
                 "The access keys of '%s' cannot be read: %s. Their file is renamed, and %s.",
                 name,
                 error,
-                "the keys in use are saved again" if self._is_known(name) else "new keys are generated",
+                "the keys in use are saved again" if is_known else "new keys are generated",
             )
             await self._repository.back_up_unreadable(name)
             return None
-
-    def _is_known(self, name: str) -> bool:
-        return self._last_host is not None if name == _HOST else name in self._last_functions
 
     async def _save(self, scope: KeyScope, keys: Sequence[Key], *, generated: bool = False) -> None:
         if scope.function is not None:

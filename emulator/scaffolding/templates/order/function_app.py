@@ -22,7 +22,7 @@ PIECES_AT_THE_BEGINNING = 10
 @app.route(route="orders", methods=["POST"])
 @app.durable_client_input(client_name="client")
 async def place_order(req: func.HttpRequest, client: df.DurableOrchestrationClient) -> func.HttpResponse:
-    """Start an orchestration for an order. The response has the URLs of its status."""
+    """Start an orchestration for an order: {"item": "book", "quantity": 2, "price": 30}. Respond with its URLs."""
     try:
         body = req.get_json()
         order = {"item": str(body["item"]), "quantity": int(body["quantity"]), "price": float(body["price"])}
@@ -37,7 +37,7 @@ async def place_order(req: func.HttpRequest, client: df.DurableOrchestrationClie
 @app.route(route="orders/{id}/approval", methods=["POST"])
 @app.durable_client_input(client_name="client")
 async def approve_order(req: func.HttpRequest, client: df.DurableOrchestrationClient) -> func.HttpResponse:
-    """Raise the event that the orchestration of a large order waits for."""
+    """Raise the event that the orchestration of a large order waits for: {"approved": true}."""
     try:
         approved = req.get_json()["approved"] is True
     except (ValueError, KeyError, TypeError):
@@ -56,7 +56,10 @@ async def show_stock(req: func.HttpRequest, client: df.DurableOrchestrationClien
 
 @app.orchestration_trigger(context_name="context")
 def process_order(context: df.DurableOrchestrationContext):
-    """Take the goods, get an approval for large orders, charge, ship. What was taken goes back if a step fails."""
+    """Take the goods, get an approval for large orders, charge, ship. What was taken goes back if a step fails.
+
+    The input is the order: {"item": "book", "quantity": 2, "price": 30}
+    """
     order = context.get_input()
     total = order["quantity"] * order["price"]
     stock = df.EntityId("stock", order["item"])

@@ -47,10 +47,11 @@ from emulator.durable.core.replay.program import replay as replay_answer
 from emulator.durable.executor import OrchestratorRequest
 from emulator.environment import PROCESS
 from emulator.errors import EmulatorError
-from emulator.extensions.durable.functions import DurableFunctions, name_of
+from emulator.extensions.durable.functions import TRIGGERS, DurableFunctions, name_of
 from emulator.extensions.durable.protocol import orchestrators
+from emulator.histories.document import UnreadableHistory
+from emulator.histories.reading import History, Recorded, read_histories
 from emulator.host.port import TriggerEvent
-from emulator.testing.histories import History, Recorded, UnreadableHistory, read_histories
 from emulator.worker.app_loading import load_app
 from emulator.worker.boundary.app_modules import AppModules
 from emulator.worker.failures import app_load_error, function_failed
@@ -60,11 +61,6 @@ from emulator.worker.port import Returned
 from emulator.worker.user_functions import orchestrator_function
 from emulator.worker.yields import Place, Yields
 
-_KINDS = {
-    "orchestrationtrigger": FunctionKind.ORCHESTRATOR,
-    "activitytrigger": FunctionKind.ACTIVITY,
-    "entitytrigger": FunctionKind.ENTITY,
-}
 # The default of host.json (httpSettings.defaultAsyncRequestSleepTimeMilliseconds).
 _HTTP_POLL_INTERVAL = timedelta(seconds=30)
 
@@ -115,7 +111,7 @@ def replay(
 ) -> int:
     """Run recorded histories with the app in the folder `app`. Return the number of episodes, all of which agree.
 
-    `history`: one or more histories, see `emulator.testing.histories.read_histories`. `instance_id`: only this one's.
+    `history`: one or more histories, see `emulator.histories.reading.read_histories`. `instance_id`: only this one's.
     `settings`: override local.settings.json and the environment while the app is imported and run.
     Raises HistoryDiverged, NotReplayable, UnreadableHistory.
     """
@@ -265,7 +261,7 @@ class _Orchestrator:
         orchestrator = None
         for function in functions:
             trigger = next(binding for binding in function.metadata.bindings if binding.is_trigger)
-            kind = _KINDS.get(trigger.type.lower())
+            kind = TRIGGERS.get(trigger.type.lower())
             if kind is None:
                 continue
             name = name_of(kind, function.metadata.name, trigger)

@@ -14,16 +14,15 @@ from typing import Any, cast
 from emulator import bound_json as json
 from emulator.clock import SystemClock
 from emulator.durable.azurestorage.hub import AzureStorageTaskHub
-from emulator.durable.azurestorage.messaging import wire
 from emulator.durable.azurestorage.names import unescape_key
 from emulator.durable.azurestorage.tracking.rows import UnreadableRow, is_sentinel
 from emulator.durable.azurestorage.tracking.rows import read_event as read_row
 from emulator.durable.core.events import ExecutionStarted, HistoryEvent
 from emulator.durable.core.identity import is_entity
 from emulator.durable.options import DurableTaskOptions
-from emulator.errors import EmulatorError
+from emulator.histories.document import UnreadableHistory, is_document, read_document, read_events
 from emulator.ids import new_id
-from emulator.instant import MIN_INSTANT, Instant
+from emulator.instant import Instant
 from emulator.storage.builtin import open_builtin
 from emulator.storage.paging import query_rows
 from emulator.storage.port import Row, Value
@@ -36,10 +35,6 @@ Recorded = Path | str | Sequence[HistoryEvent] | Sequence[Mapping[str, Any]] | M
 _HISTORY = "History"
 # Columns of the History table that are points in time. JSON has no type for them.
 _TIME_COLUMNS = frozenset(("_Timestamp", "FireAt", "ScheduledStartTime", "CheckpointCompletedTimestamp"))
-
-
-class UnreadableHistory(EmulatorError):
-    """The given object or file is not a recorded history."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +51,7 @@ def read_histories(recorded: Recorded, instance_id: str | None = None) -> Sequen
     `recorded` is one of
 
     * events, as returned by `app.history(instance_id)`;
-    * a file of `azemu storage export`;
+    * a file of `azemu history export` or `azemu storage export`;
     * rows of the History table as JSON objects, or a file of them: JSON (`az storage entity query`, the REST API) or
       CSV (Azure Storage Explorer);
     * the trigger value of a Python orchestrator, or its `history` list, or a file of one of them.
@@ -66,10 +61,17 @@ def read_histories(recorded: Recorded, instance_id: str | None = None) -> Sequen
     if isinstance(recorded, Path | str):
         return _read_file(Path(recorded), instance_id)
     if isinstance(recorded, Mapping):
+        if is_document(recorded):
+            instances = read_document(recorded)
+            chosen = [recording for recording in instances if instance_id in (None, recording.instance_id)]
+            if not chosen:
+                names = ", ".join(instance.instance_id for instance in instances)
+                raise UnreadableHistory(f'The history file has no instance "{instance_id}", only: {names}.')
+            return [History(instance.instance_id, instance.history) for instance in chosen]
         if "historyEvents" in recorded:
             raise UnreadableHistory(
                 "This is the status of an instance. The history in it is abridged and cannot be replayed. "
-                "Use a file of `azemu storage export --hub …` or the rows of the History table."
+                "Use a file of `azemu history export` or the rows of the History table."
             )
         # The member names of the trigger value, of `az storage entity query`, and of the REST API.
         recorded = recorded.get("history") or recorded.get("items") or recorded.get("value") or ()
@@ -137,15 +139,7 @@ async def _read_export(path: Path, instance_id: str | None) -> Sequence[History]
 def _read_objects(objects: Sequence[Mapping[str, Any]], instance_id: str | None) -> Sequence[History]:
     # The worker protocol writes EventType as a number, the History table as text.
     if objects and all(isinstance(item.get("EventType"), int) for item in objects):
-        events: list[HistoryEvent] = []
-        for item in objects:
-            kind = item["EventType"]
-            try:
-                # Like the event in a queue message, except for the member that names its type.
-                events.append(wire.read_event({**item, "$type": wire.CLASS_NAMES.get(kind, kind)}, MIN_INSTANT))
-            except (ValueError, KeyError, TypeError) as error:
-                raise UnreadableHistory(f"The event {json.dumps(item)} cannot be read: {error}") from error
-        return [_history_of(events)]
+        return [_history_of(read_events(objects))]
     rows_by_instance: defaultdict[str, list[Row]] = defaultdict(list)
     for item in objects:
         if "RowKey" in item:

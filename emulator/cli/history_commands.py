@@ -1,0 +1,254 @@
+"""Commands `azemu history …`: export, import, fork and replay of histories, and tests that are made of a run."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+from collections.abc import Mapping
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Final
+
+from emulator import bound_json as json
+from emulator import exit_codes
+from emulator.cli.durable_access import RequestRefused
+from emulator.cli.history_access import open_histories
+from emulator.cli.history_arguments import ExportHistory, ForkHistory, ImportHistory, MakeTests, ReplayHistory
+from emulator.cli.host_client import read_argument
+from emulator.cli.printing import Table, one_line, print_json
+from emulator.config.settings import find_project_root
+from emulator.errors import ConfigurationError
+from emulator.histories.generated_tests import generated_tests
+from emulator.histories.report import replay_report
+
+_SHOWN_NAMES: Final = 100
+_TEST_SECONDS: Final = 300
+
+
+def run_export(command: ExportHistory) -> int:
+    """Write the history file. Return the exit code. Raises RequestRefused, TransferRefused, ConfigurationError."""
+
+    async def export() -> Any:
+        async with open_histories(command.where) as histories:
+            return await histories.export(command.instance_id)
+
+    document = asyncio.run(export())
+    if command.output is None:
+        print_json(document)
+        return exit_codes.OK
+    _write(command.output, _text_of(document), replaces=True)
+    instances = document["instances"]
+    if command.json:
+        ids = [instance["instanceId"] for instance in instances]
+        print_json({"file": str(command.output), "instanceIds": ids})
+    else:
+        events = sum(len(instance["history"]) for instance in instances)
+        count = "1 instance" if len(instances) == 1 else f"{len(instances)} instances"
+        sys.stderr.write(f"Wrote {events} events of {count} to {command.output}.\n")
+    return exit_codes.OK
+
+
+def run_import(command: ImportHistory) -> int:
+    """Create the instances of a file. Return the exit code."""
+    content = _read_json(command.file)
+
+    async def import_file() -> Any:
+        async with open_histories(command.where) as histories:
+            return await histories.import_file(content, command.instance_id, force=command.force)
+
+    created = asyncio.run(import_file())
+    if command.json:
+        print_json(created)
+        return exit_codes.OK
+    for instance in created["instances"]:
+        what = "continues" if instance["continues"] else "has ended"
+        sys.stderr.write(f"Created {one_line(instance['instanceId'])} ({instance['name']}), which {what}.\n")
+    sys.stdout.write(f"{created['instanceId']}\n")
+    return exit_codes.OK
+
+
+def run_fork(command: ForkHistory) -> int:
+    """Fork an instance, or list the places for a fork. Return the exit code."""
+    if command.at is None:
+        return _list_places(command)
+    members: dict[str, Any] = {"at": command.at, "rerun": command.reruns, "withEvents": command.with_events}
+    members |= {"id": command.new_id, "force": command.force}
+    if command.input is not None:
+        members["input"] = _data(command.input, "--input")
+    if command.event_input is not None:
+        members["eventInput"] = _data(command.event_input, "--event-input")
+
+    async def fork() -> Any:
+        async with open_histories(command.where) as histories:
+            return await histories.fork(command.instance_id, members)
+
+    done = asyncio.run(fork())
+    if command.json:
+        print_json(done)
+        return exit_codes.OK
+    kept = f"{done['reusedEvents']} events are used again" if done["reusedEvents"] else "It begins anew"
+    notes = [f"Forked {one_line(done['source'])} at event {done['cut']}. {kept}."]
+    if done["rerun"]:
+        notes.append(f"Runs again, although it was open at the cut: {_names(done['rerun'])}.")
+    if done["eventsLeftOut"]:
+        notes.append(
+            f"Events that came later, and are not raised again: {_names(done['eventsLeftOut'])} (--with-events)."
+        )
+    if done["fixedChildren"]:
+        notes.append(
+            "The code gives these sub-orchestrations fixed ids, so the fork replaces those of the old instance if it "
+            f"starts them again: {_names(done['fixedChildren'])}."
+        )
+    sys.stderr.write("".join(f"{one_line(note)}\n" for note in notes))
+    sys.stdout.write(f"{done['instanceId']}\n")
+    return exit_codes.OK
+
+
+def _list_places(command: ForkHistory) -> int:
+    async def places() -> Any:
+        async with open_histories(command.where) as histories:
+            return await histories.places(command.instance_id)
+
+    found = asyncio.run(places())
+    if command.json:
+        print_json(found)
+        return exit_codes.OK
+    rows = [
+        (
+            str(place["at"]),
+            place["time"][:23].rstrip("Z"),
+            ", ".join(
+                f"{event['at']} {event['type']}" + (f" {event['name']}" if event["name"] else "")
+                for event in place["received"]
+            ),
+        )
+        for place in found["places"]
+    ]
+    Table("EVENT", "EPISODE", "RECEIVED EVENTS, ALSO POSSIBLE").print(rows)
+    return exit_codes.OK
+
+
+def _names(names: list[str]) -> str:
+    shown = ", ".join(names[:_SHOWN_NAMES])
+    return shown if len(names) <= _SHOWN_NAMES else f"{shown} and {len(names) - _SHOWN_NAMES} more"
+
+
+# Replay, tests -------------------------------------------------------------------------------------------------
+
+
+def run_replay(command: ReplayHistory) -> int:
+    """Replay a history with the code of the app. Return 1 if they differ."""
+    root = find_project_root(command.where.app)
+    file = Path(command.source)
+    recorded = file if file.is_file() else asyncio.run(_exported(command))
+    report = replay_report(root, recorded)
+    if command.json:
+        print_json(report)
+    else:
+        for divergence in report["divergences"]:
+            sys.stdout.write(f"{divergence['text']}\n")
+        if not report["divergences"]:
+            sys.stdout.write(f"The code follows the history: {report['episodes']} episodes agree.\n")
+    return exit_codes.FAILED if report["divergences"] else exit_codes.OK
+
+
+async def _exported(command: ReplayHistory | MakeTests) -> Any:
+    async with open_histories(command.where) as histories:
+        return await histories.export(command.source)
+
+
+def run_pytest(command: MakeTests) -> int:
+    """Write the tests and run them once, if pytest is installed. Return 1 if they fail."""
+    root = find_project_root(command.where.app).resolve()
+    file = Path(command.source)
+    document = _read_json(file) if file.is_file() else asyncio.run(_exported(command))
+    target = command.output.resolve() if command.output else None
+    folder = target.parent if target else root / "tests"
+    if not folder.is_relative_to(root) or folder == root:
+        raise RequestRefused(
+            f"-o: the tests must be in a folder of the app, such as {root / 'tests'}, not in {folder}."
+        )
+    levels = len(folder.relative_to(root).parts)
+    name = target.stem.removeprefix("test_") if target else None
+    tests = generated_tests(document, name=name, levels_to_app=levels)
+    test, history = target or folder / tests.test_name, folder / tests.history_name
+    # Both, before anything is written.
+    for path in (test, history):
+        if path.exists():
+            raise RequestRefused(f"{path} exists already, and is left as it is. Choose another file with -o.")
+    report = replay_report(root, document)
+    if report["divergences"]:
+        raise RequestRefused(
+            f"No test was written, because the present code does not follow the history.\n"
+            f"{report['divergences'][0]['text']}"
+        )
+    _write(history, _text_of(document), replaces=False)
+    _write(test, tests.test, replaces=False)
+    passed, output = _run_tests(test, root)
+    created = [str(path.relative_to(root)) for path in (test, history)]
+    if command.json:
+        print_json({"created": created, "omitted": tests.omitted, "passed": passed})
+    else:
+        sys.stdout.write("".join(f"{path}\n" for path in created))
+        if tests.omitted:
+            sys.stderr.write(f"There is only a replay test: {tests.omitted}.\n")
+        if passed is None:
+            sys.stderr.write("pytest is not installed beside azemu, so the tests were not run.\n")
+        elif passed:
+            sys.stderr.write("The tests pass.\n")
+    if passed is False:
+        sys.stderr.write(f"{output}\nThe tests were written, but do not pass yet; see above.\n")
+    return exit_codes.FAILED if passed is False else exit_codes.OK
+
+
+def _run_tests(test: Path, root: Path) -> tuple[bool | None, str]:
+    if find_spec("pytest") is None:
+        return None, ""
+    words = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(test)]
+    try:
+        done = subprocess.run(
+            words, cwd=root, capture_output=True, text=True, errors="replace", timeout=_TEST_SECONDS, check=False
+        )
+    except subprocess.TimeoutExpired:
+        return False, f"They have not ended after {_TEST_SECONDS} seconds."
+    return done.returncode == 0, done.stdout + done.stderr
+
+
+# Files and data ------------------------------------------------------------------------------------------------
+
+
+def _text_of(document: Mapping[str, Any]) -> str:
+    return json.dumps(document, indent=1, ensure_ascii=False) + "\n"
+
+
+def _write(path: Path, text: str, *, replaces: bool) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("w" if replaces else "x", encoding="utf-8", newline="\n") as file:
+            file.write(text)
+    except OSError as error:
+        raise ConfigurationError(f"{path} cannot be written: {error.strerror}.") from None
+
+
+def _read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        raise ConfigurationError(f"{path} cannot be read: {error.strerror}.") from None
+    except (ValueError, RecursionError) as error:
+        raise ConfigurationError(f"{path} is not JSON: {error}") from None
+
+
+def _data(text: str, option: str) -> Any:
+    """Return the value of a data argument. A text that does not look like JSON is a string."""
+    try:
+        content = read_argument(text).decode()
+    except UnicodeDecodeError:
+        raise ConfigurationError(f"{option}: the data is not text in UTF-8. Durable functions take JSON.") from None
+    try:
+        return json.loads(content)
+    except ValueError as error:
+        if text.startswith("@") or content.lstrip()[:1] in ("{", "[", '"'):
+            raise ConfigurationError(f"{option}: the data is not JSON: {error}.") from None
+        return content
