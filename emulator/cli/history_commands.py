@@ -74,6 +74,7 @@ def run_import(command: ImportHistory) -> int:
 
 def run_fork(command: ForkHistory) -> int:
     """Fork an instance, or list the places for a fork. Return the exit code."""
+    # Without an event nothing is forked: users have to see the places first.
     if command.at is None:
         return _list_places(command)
     members: dict[str, Any] = {"at": command.at, "rerun": command.reruns, "withEvents": command.with_events}
@@ -91,7 +92,7 @@ def run_fork(command: ForkHistory) -> int:
     if command.json:
         print_json(done)
         return exit_codes.OK
-    kept = f"{done['reusedEvents']} events are used again" if done["reusedEvents"] else "It begins anew"
+    kept = f"{done['reusedEvents']} events are used again" if done["reusedEvents"] else "It begins from the start"
     notes = [f"Forked {one_line(done['source'])} at event {done['cut']}. {kept}."]
     if done["rerun"]:
         notes.append(f"Runs again, although it was open at the cut: {_names(done['rerun'])}.")
@@ -144,6 +145,7 @@ def _names(names: list[str]) -> str:
 def run_replay(command: ReplayHistory) -> int:
     """Replay a history with the code of the app. Return 1 if they differ."""
     root = find_project_root(command.where.app)
+    # A file comes first: instance ids rarely are names of files.
     file = Path(command.source)
     recorded = file if file.is_file() else asyncio.run(_exported(command))
     threads = set(threading.enumerate())
@@ -190,7 +192,7 @@ def run_pytest(command: MakeTests) -> int:
     for path in (test, history):
         if path.exists():
             raise RequestRefused(f"{path} exists already, and is left as it is. Choose another file with -o.")
-    threads = set(threading.enumerate())
+    # A test that fails from the beginning would be taken for a defect of the app.
     report = replay_report(root, document)
     if report["divergences"]:
         raise RequestRefused(
@@ -199,6 +201,7 @@ def run_pytest(command: MakeTests) -> int:
         )
     _write(history, _text_of(document), replaces=False)
     _write(test, tests.test, replaces=False)
+    # Run at once, because a history may need activities or settings that the test does not have.
     passed, output = _run_tests(test, root)
     created = [str(path.relative_to(root)) for path in (test, history)]
     if command.json:
@@ -263,6 +266,7 @@ def _data(text: str, option: str) -> Any:
     try:
         return json.loads(content)
     except ValueError as error:
+        # A mistake in an object must not become a string silently.
         if text.startswith("@") or content.lstrip()[:1] in ("{", "[", '"'):
             raise ConfigurationError(f"{option}: the data is not JSON: {error}.") from None
         return content

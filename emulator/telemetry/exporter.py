@@ -67,6 +67,7 @@ class _Exporter:
         self._ready = asyncio.Event()
 
     def record(self, span: Span) -> None:
+        # Without a collector, spans must not fill the memory. The oldest ones are kept: they show how it began.
         if len(self._waiting) >= _MAX_WAITING:
             self._dropped += 1
             return
@@ -82,6 +83,7 @@ class _Exporter:
             sent = True
             while sent and self._waiting:
                 sent = await self._send(_REQUEST_SECONDS)
+            # A collector that is away is asked less and less often.
             pause = _PAUSE_SECONDS if sent else min(2 * pause, _LONGEST_PAUSE_SECONDS)
             if not self._waiting:
                 self._ready.clear()
@@ -114,6 +116,7 @@ class _Exporter:
             self._put_back(batch)
             self._note_problem(f"answers with status {status}", "kept for later")
             return False
+        # It would refuse the same spans each time.
         if status >= 300:
             self._dropped += len(batch)
             self._note_problem(f"refuses spans with status {status}", "dropped")
@@ -129,6 +132,7 @@ class _Exporter:
         return True
 
     def _put_back(self, batch: list[Span]) -> None:
+        # At the front, in their order.
         self._waiting.extendleft(reversed(batch))
 
     def _note_problem(self, problem: str, fate: str) -> None:
