@@ -13,7 +13,7 @@ import { decoded } from "./router.js";
 const KEY = "azemu.key";
 
 /** An error response. `status`: 0 if the host could not be reached. */
-class ApiError extends Error {
+export class ApiError extends Error {
   constructor(status, message) {
     super(message);
     this.status = status;
