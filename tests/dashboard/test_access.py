@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -147,3 +148,18 @@ def test_the_vendored_library_is_the_published_file() -> None:
     record = Path(__file__).parents[2] / "docs" / "decisions" / "0006-vendored-preact-and-htm.md"
     assert f"`{digest}`" in record.read_text(encoding="utf-8")
     assert sorted(path.name for path in files.glob("LICENSE-*")) == ["LICENSE-htm.txt", "LICENSE-preact.txt"]
+
+
+def test_the_scripts_import_only_what_others_export() -> None:
+    # A browser loads no page at all if one name is missing, and the tests in a browser do not run everywhere.
+    static = Path(mount.__file__).parent / "static"
+    checked = 0
+    for script in static.rglob("*.js"):
+        for names, source in re.findall(r'import \{([^}]*)\} from "(\.[^"]+)"', script.read_text(encoding="utf-8")):
+            text = (script.parent / source).read_text(encoding="utf-8")
+            for name in (each.split(" as ")[0].strip() for each in names.split(",") if each.strip()):
+                declared = re.search(rf"^export (async )?(function\*?|const|class|let) {name}\b", text, re.MULTILINE)
+                listed = re.search(rf"export \{{[^}}]*\b{name}\b", text)
+                assert declared or listed, f"{script.name} imports {name} of {source}"
+                checked += 1
+    assert checked > 50
