@@ -18,7 +18,7 @@ export function setHostTime(now) {
 }
 
 /** The time of the host in ms. */
-const hostTime = () => Date.now() + ahead;
+export const hostTime = () => Date.now() + ahead;
 
 /** "12 s ago", "in 3 min". `now`: ms; default: the time of the host. */
 export function relative(time, now = hostTime()) {

@@ -13,7 +13,7 @@ import { jsonProblem } from "./payloads.js";
 const AT_ONCE = 6;
 
 /** A field for a JSON value. */
-function JsonField({ label, value, onInput, problem }) {
+export function JsonField({ label, value, onInput, problem }) {
   return html`<label class="field">
     <span>${label} (JSON)</span>
     <textarea
