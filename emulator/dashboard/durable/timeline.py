@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from emulator.dotnet.json_values import lenient_object
@@ -288,7 +289,11 @@ class _Reading:
     def _send(self, index: int, event: EventSent) -> None:
         attempt = Attempt(scheduled_at=event.timestamp, scheduled_index=index)
         if event.name == RELEASE and is_entity(event.instance_id):
-            self._release(event)
+            # One that cannot be read ends no critical section that is shown.
+            with suppress(ValueError):
+                locked = self._locks.get(Release.parse(event.input or "").id)
+                if locked is not None:
+                    locked.released_at = event.timestamp
             return
         request = request_in(event)
         kind, name = Kind.SIGNAL, event.name or ""
@@ -305,14 +310,6 @@ class _Reading:
         self._requests[request.id] = row
         if kind is Kind.LOCK:
             self._locks[request.id] = row
-
-    def _release(self, event: EventSent) -> None:
-        try:
-            row = self._locks.get(Release.parse(event.input or "").id)
-        except ValueError:
-            return
-        if row is not None:
-            row.released_at = event.timestamp
 
     def _raise(self, index: int, event: EventRaised) -> None:
         row = self._requests.pop(event.name, None)

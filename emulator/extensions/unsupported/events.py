@@ -24,10 +24,6 @@ def event_for(source: EventSource) -> TriggerEvent:
     return make(source) if make else source.event(source.datum(), {})
 
 
-def _documents(source: EventSource) -> TriggerEvent:
-    return source.event(json_datum(_rows(source, "a document, or an array of documents")), {})
-
-
 def _changes(source: EventSource) -> TriggerEvent:
     def change(row: Any) -> Any:
         is_change = isinstance(row, dict) and {"Operation", "Item"} <= set(row)
@@ -96,7 +92,9 @@ _EVENTS: Final[Mapping[str, Callable[[EventSource], TriggerEvent]]] = {
     "servicebustrigger": service_bus_event,
     "eventhubtrigger": event_hub_event,
     "kafkatrigger": kafka_event,
-    "cosmosdbtrigger": _documents,
+    "cosmosdbtrigger": lambda source: source.event(
+        json_datum(_rows(source, "a document, or an array of documents")), {}
+    ),
     "sqltrigger": _changes,
     "mysqltrigger": _changes,
     "mcptooltrigger": _mcp_call("toolName", "mcptoolargs"),
