@@ -192,6 +192,7 @@ def run_pytest(command: MakeTests) -> int:
     for path in (test, history):
         if path.exists():
             raise RequestRefused(f"{path} exists already, and is left as it is. Choose another file with -o.")
+    threads = set(threading.enumerate())
     # A test that fails from the beginning would be taken for a defect of the app.
     report = replay_report(root, document)
     if report["divergences"]:
