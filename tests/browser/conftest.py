@@ -1,4 +1,4 @@
-"""A browser and an app with a dashboard, one of each for the whole session, and screenshots.
+"""A browser for the whole session, an app with a dashboard for each module, and screenshots.
 
 The tests need Chromium (Debian: `apt-get install chromium`; elsewhere its path in the variable CHROMIUM), and are
 skipped without it. `pytest -m browser --screenshots FOLDER` writes a picture of each page, light and dark, wide and
@@ -73,7 +73,8 @@ async def browser() -> AsyncIterator[Any]:
         await running.close()
 
 
-@pytest_asyncio.fixture(scope="session", loop_scope="session")
+# Not of the session: while an app runs, its console takes the log lines of all hosts in this process.
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def shop(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[AppUnderTest]:
     """The app of the tests, after a few runs: an instance, a poison message, a blob, a captured output."""
     folder = write_app(tmp_path_factory.mktemp("browser") / "shop", DURABLE_APP, APP, host=HUB, settings=SETTINGS)
@@ -88,9 +89,9 @@ async def shop(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> AsyncI
         yield app
 
 
-@pytest_asyncio.fixture(scope="session", loop_scope="session")
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def only_visitor(browser: Any, shop: AppUnderTest, request: pytest.FixtureRequest) -> AsyncIterator[Visitor]:
-    """The one page of the session: loading the files of the dashboard again for each test takes half of the time."""
+    """The one page of a module: loading the files of the dashboard again for each test takes half of the time."""
     async with visiting(browser, shop, request) as visitor:
         yield visitor
 

@@ -39,7 +39,8 @@ def test_chaos_finds_the_double_charge(tmp_path: Path) -> None:
         payments, report = payments_of("careless_checkout", seed, tmp_path)
         if len(payments) > 1:
             break
-    assert [payment["amount"] for payment in payments] == [300, 300]
+    assert len(payments) > 1
+    assert {payment["amount"] for payment in payments} == {300}
     [repeated] = [each for each in report.repeated if each.call.function == "charge_without_key"]
     assert repeated.times == len(payments)
     assert any("provider.py" in effect for effect in repeated.effects)
