@@ -303,6 +303,7 @@ def _order(entry: Import, root: Path) -> tuple[int, bool, str]:
         section = 0
     elif top in sys.stdlib_module_names:
         section = 1
+    # A relative import has no top-level name.
     elif entry.is_own or not top or (root / top).is_dir() or (root / f"{top}.py").is_file():
         section = 3
     else:
