@@ -263,9 +263,11 @@ def _api(durable: DurableTaskOptions, hubs: HubDirectory, configuration: Configu
     return HttpApi(
         durable,
         hubs,
+        # The app is not imported for a command, so a name of a function cannot be checked.
         DurableFunctions(app_is_loaded=False),
         clock=clock,
         profile=DEFAULT,
+        # Only for the URLs in responses, which no command shows.
         system_key=no_key,
         callers=CallerRules.of(configuration),
         strict_purge=True,

@@ -103,6 +103,7 @@ def _history_row(event: Mapping[str, Any]) -> tuple[str, str, str, str]:
         if event.get(name) is not None
     ]
     return (
+        # Milliseconds, of the seven digits that are stored.
         event["Timestamp"][:23].rstrip("Z"),
         event["EventType"],
         event.get("FunctionName") or event.get("Name") or "",

@@ -96,4 +96,5 @@ async def _pages(api: DurableApi, path: Sequence[str], query: Mapping[str, str |
     while first or continuation:
         response = await call(api, "GET", path, query, continuation=continuation)
         yield content_of(response)
+        # A page may be empty and still not be the last one, so only a missing token ends the list.
         continuation, first = response.headers.get("x-ms-continuation-token", ""), False

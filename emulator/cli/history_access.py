@@ -51,6 +51,7 @@ async def open_histories(where: HubChoice) -> AsyncIterator[Histories]:
 
 
 def _host(where: HubChoice) -> HostClient | None:
+    # The API of a host has the histories of its own task hub only.
     if where.storage is not None or where.hub is not None or where.connection is not None:
         return None
     try:
@@ -59,6 +60,7 @@ def _host(where: HubChoice) -> HostClient | None:
         if where.port is not None:
             raise
         return None
+    # Not the storage instead: that would change a hub beside the host that works on it, unasked.
     if host.dashboard is None:
         raise InvocationFailed(
             f"The host at port {host.port} was started with --dashboard-path none, which also ends `azemu history`. To "
@@ -90,6 +92,7 @@ class _HostHistories:
         content = response.json()
         if response.status >= 300 or not isinstance(content, dict):
             message = content.get("error", {}).get("message") if isinstance(content, dict) else None
+            # The API's advice is for its pages; a command has an option for the same.
             if response.status == 403 and message:
                 message = message.replace("start azemu with --dashboard-writes", "repeat the command with --force")
             raise RequestRefused(message or f"The host at port {self._host.port} answered {response.status}.")
@@ -118,6 +121,7 @@ class _StorageHistories:
         return await self._transfer.import_file(content, instance_id=instance_id)
 
     def _check_writable(self, *, force: bool) -> None:
+        # The rule of the host's API, which this way does not pass.
         if not force and not self._storage.accounts.is_emulated(self._connection):
             raise RequestRefused(
                 f"The {self._storage.description} is not on this machine. To write to it, repeat the command with "

@@ -41,6 +41,7 @@ def run_export(command: ExportHistory) -> int:
     if command.output is None:
         print_json(document)
         return exit_codes.OK
+    # The user has named this file. Files that `azemu history pytest` names itself are never replaced.
     _write(command.output, _text_of(document), replaces=True)
     instances = document["instances"]
     if command.json:
@@ -68,6 +69,7 @@ def run_import(command: ImportHistory) -> int:
     for instance in created["instances"]:
         what = "continues" if instance["continues"] else "has ended"
         sys.stderr.write(f"Created {one_line(instance['instanceId'])} ({instance['name']}), which {what}.\n")
+    # Alone on the standard output, for scripts; here and after a fork.
     sys.stdout.write(f"{created['instanceId']}\n")
     return exit_codes.OK
 
@@ -122,6 +124,7 @@ def _list_places(command: ForkHistory) -> int:
     rows = [
         (
             str(place["at"]),
+            # Milliseconds, of the seven digits that are stored.
             place["time"][:23].rstrip("Z"),
             ", ".join(
                 f"{event['at']} {event['type']}" + (f" {event['name']}" if event["name"] else "")
@@ -200,6 +203,7 @@ def run_pytest(command: MakeTests) -> int:
             f"No test was written, because the present code does not follow the history.\n"
             f"{report['divergences'][0]['text']}"
         )
+    # The history first, because a test without it fails in every run of the suite.
     _write(history, _text_of(document), replaces=False)
     _write(test, tests.test, replaces=False)
     # Run at once, because a history may need activities or settings that the test does not have.
@@ -223,6 +227,7 @@ def run_pytest(command: MakeTests) -> int:
 def _run_tests(test: Path, root: Path) -> tuple[bool | None, str]:
     if find_spec("pytest") is None:
         return None, ""
+    # Without pytest's cache, whose folder would stay in the app.
     words = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(test)]
     try:
         done = subprocess.run(
@@ -243,6 +248,7 @@ def _text_of(document: Mapping[str, Any]) -> str:
 def _write(path: Path, text: str, *, replaces: bool) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        # "x" refuses a file that was created after the check.
         with path.open("w" if replaces else "x", encoding="utf-8", newline="\n") as file:
             file.write(text)
     except OSError as error:
@@ -251,6 +257,7 @@ def _write(path: Path, text: str, *, replaces: bool) -> None:
 
 def _read_json(path: Path) -> Any:
     try:
+        # utf-8-sig, because editors and shells of Windows write a byte order mark.
         return json.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise ConfigurationError(f"{path} cannot be read: {error.strerror}.") from None

@@ -83,6 +83,7 @@ class Diagnosis:
         try:
             return (await self._explain([instance_id]))[0]
         except StorageUnreachable as error:
+            # Not an error of the command: this, too, is a reason why the instance does not progress.
             facts = InstanceFacts(instance_id=instance_id)
             values = {"reason": str(error).removesuffix(".")}
             return explanation_of(facts, Finding(cause=Cause.STORAGE_UNREACHABLE, values=values), None)
@@ -106,6 +107,7 @@ class Diagnosis:
 
     async def _read(self, instance_ids: Sequence[str]) -> tuple[dict[str, InstanceFacts], HubFacts]:
         """Read these instances, those that they wait for, and the hub."""
+        # Before the queues: a message that is processed in between is in neither, and `_explain` reads again then.
         instances = await self._read_instances(instance_ids)
         count = await control_queue_count(self._account, self._names.hub)
         # The hub may have been created with another number than host.json has now.

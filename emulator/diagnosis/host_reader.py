@@ -103,5 +103,6 @@ class RunningHost:
                 name.lower(), "it is not among the selected functions (--functions, or functions in host.json)"
             )
         for problem in self.host.catalog.problems:
+            # In place of another reason: without this error corrected, switching the function on does not help.
             off[problem.function.lower()] = problem.message
         return off

@@ -42,6 +42,7 @@ async def _read_queue(account: StorageAccount, name: str, large: LargePayloads) 
     queue = account.queue(name)
     try:
         shows_hidden = isinstance(queue, ListableQueue)
+        # The service shows the first 32 visible messages only, the built-in store all, with the times of hidden ones.
         peeked = await (queue.list_messages() if isinstance(queue, ListableQueue) else queue.peek(limit=MAX_MESSAGES))
         # Counted after the peek: messages that were put in between count as not seen, and not as lost.
         count = len(peeked) if shows_hidden else await queue.count()

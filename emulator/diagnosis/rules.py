@@ -20,6 +20,7 @@ from emulator.instant import Instant
 
 # An episode of this length is no longer normal: orchestrators only decide, activities work.
 _LONG_EPISODE_SECONDS = 1.0
+# The extension's texts: the output of an instance that has failed is all that tells why.
 _UNKNOWN_FUNCTION = re.compile(r"The function '([^']*)' doesn't exist, is disabled, or is not an (\w+) function")
 _UNKNOWN_ACTIVITY = re.compile(r"Activity function '([^']*)' does not exist")
 _NON_DETERMINISTIC = "Non-Deterministic workflow detected"
@@ -152,6 +153,7 @@ def _undelivered(facts: InstanceFacts, hub: HubFacts) -> Finding | None:
             notes=delivery.no_host_note(hub),
         )
     if not facts.events:
+        # Storage that does not show hidden messages shows no received ones, which are not lost.
         is_received = hub.host is not None and facts.instance_id in hub.host.received
         queues = [hub.control_queue(facts.instance_id)]
         lost = None if messages or is_received else delivery.missing_message("its start message", queues, hub)
@@ -191,6 +193,7 @@ def _loop(facts: InstanceFacts, hub: HubFacts, inner: Finding) -> Finding:
     """Return the finding of an orchestration that continues as new again and again, around what it waits for now."""
     # A generation begins a new history, so only a host that has seen several knows that it is a loop.
     generations = None if hub.host is None else hub.host.generations.get(facts.instance_id)
+    # A loop that waits for something else is explained by that, which may be what stops it.
     if generations is None or generations.count < 2 or inner.cause not in (Cause.TIMER, Cause.ANY_OF):
         return inner
     first, last = generations.times

@@ -269,6 +269,7 @@ class _Waiting:
     # Timers ------------------------------------------------------------------------------------------------------
 
     def _pause(self, timer: TimerCreated, name: str, *, attempt: int, of: int) -> Finding:
+        # The latest failure. It is that of this call, unless another task has failed since.
         failed = next(
             (
                 event.reason

@@ -145,6 +145,7 @@ def _activity_results(instances: Sequence[RecordedInstance]) -> Mapping[str, lis
         ]
     by_name: dict[str, list[tuple[str, Any]]] = {}
     # Parents and children call the same activities, so the times decide about the order.
+    # Outcomes are not part of the key: JSON values of different types have no order.
     for _, _, _, name, outcome in sorted(calls, key=lambda call: call[:3]):
         by_name.setdefault(name, []).append(outcome)
     return by_name

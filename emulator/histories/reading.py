@@ -165,6 +165,7 @@ def _read_rows(rows: Sequence[Row]) -> Sequence[HistoryEvent]:
     event_rows = [row for row in rows if not is_sentinel(row)]
     if not event_rows:
         raise UnreadableHistory("There are no rows with events of this instance. Check the instance ID.")
+    # A selection of rows may lack the sentinel.
     execution = execution or event_rows[0].properties.get("ExecutionId")
     if any(name.endswith("BlobName") for row in event_rows for name in row.properties):
         raise UnreadableHistory(

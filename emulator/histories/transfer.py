@@ -97,6 +97,7 @@ class HistoryTransfer:
         """Return the history file of an instance, with its sub-orchestrations. Raises TransferRefused."""
         instances = [await self._recorded(instance_id)]
         names, queue = {instance_id}, list(_children(instances[0].history))
+        # Breadth first, so that a limit cuts the deepest sub-orchestrations.
         while queue and len(instances) < MOST_INSTANCES:
             name = queue.pop(0)
             if name in names:
@@ -113,6 +114,7 @@ class HistoryTransfer:
         history = await self._history(instance_id)
         status = await self._hub.status(instance_id, with_input=False)
         started = next((event for event in history if isinstance(event, ExecutionStarted)), None)
+        # The SDK stores null if the orchestrator has set none.
         has_custom_status = status is not None and status.custom_status not in (None, "null")
         return RecordedInstance(
             instance_id=instance_id,
@@ -127,6 +129,7 @@ class HistoryTransfer:
             raise TransferRefused(f"{instance_id} is an entity. Only orchestrations have a history that can be used.")
         history = await self._hub.history(instance_id)
         if not history:
+            # Also without events: an instance that has not run yet. Only the status row tells the two apart.
             if await self._hub.status(instance_id, with_input=False) is None:
                 raise TransferRefused(f'There is no instance "{instance_id}" in this task hub.', status=404)
             raise TransferRefused(f'The instance "{instance_id}" has no history yet: it has not run.', status=409)
@@ -143,17 +146,21 @@ class HistoryTransfer:
         recordings = read_document(content)
         copies = [_Copy.of(recording) for recording in recordings]
         ids = {copy.id: copy.id for copy in copies}
+        # The ids of the file stay if the user chooses none: in another task hub it is the same execution.
         executions = {copy.id: copy.started.instance.execution_id for copy in copies}
         if instance_id is not None and instance_id != copies[0].id:
             executions = {copy.id: hyphenated(self._new_id()) for copy in copies}
             ids[copies[0].id] = instance_id
             for number, copy in enumerate(copies[1:], start=1):
                 ids[copy.id] = f"{executions[copies[0].id]}:import:{number}"
+        # All before the first one is created, so that a refusal leaves nothing behind.
         for new_id in ids.values():
             await self._check_free(new_id)
         # Children first: a parent that waits for them must find them.
         for copy in reversed(copies):
+            # Nothing waits for the first instance: if it has a parent, that is not in the file.
             parent = _new_parent(copy, ids, executions) if copy is not copies[0] else None
+            # A child that has ended sends nothing any more, so its recorded end becomes the result.
             results = [
                 child_result(child.event_id, ended)
                 for child in open_actions(copy.history).children
@@ -230,6 +237,7 @@ class HistoryTransfer:
         }
 
     def _fork_id(self, instance_id: str, at: int) -> str:
+        # Lists show where it comes from. The digits let the same event be forked again.
         readable = f"{instance_id}-fork{at}-{self._new_id()[:4]}"
         return readable if storage_problem(readable) is None else self._new_id()
 
@@ -251,11 +259,13 @@ class HistoryTransfer:
             if forked.history:
                 await self._hub.adopt(forked.history, forked.messages, custom_status=custom_status)
                 return
+            # A fork from the start has no history: it starts as any new instance. The events to raise again follow.
             first, *others = forked.messages
             await self._hub.start(first, reuse=frozenset())
             for message in others:
                 await self._hub.send(message)
         except InstanceAlreadyExists as error:
+            # The id was free when it was checked, and another client has taken it since.
             raise _exists(error.instance_id) from None
 
     async def _check_free(self, instance_id: str) -> None:

@@ -21,9 +21,12 @@ MONTH: Final = timedelta(days=30)
 _QUEUE_POLLING: Final = timedelta(minutes=1)
 # Source: durabletask, AzureStorageOrchestrationServiceSettings.cs, LeaseRenewInterval.
 _PARTITION_RENEWAL: Final = timedelta(seconds=10)
+# Between two passes over a container in Azure. Under Azurite the host uses another strategy, with two seconds.
+# Source: docs/protocol/functions-host.md 8.4.
 _BLOB_SCAN: Final = timedelta(seconds=10)
-# Of the blob lease that makes one instance the primary host, half its time.
-_PRIMARY_RENEWAL: Final = timedelta(seconds=7.5)
+# Of the blob lease that makes one instance the primary host: it lasts 15 s and is renewed three seconds before its end.
+# Source: docs/protocol/functions-host.md 9.2.
+_PRIMARY_RENEWAL: Final = timedelta(seconds=12)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +51,15 @@ def idle_requests(
     """Return the requests of one instance without work. `durable` None: the app has no durable functions."""
     requests = [IdleRequests("host: lease of the primary host", "blob", "lease", _PRIMARY_RENEWAL)]
     if durable is not None:
+        # At the longest interval: the pause grows with each poll that finds nothing, and an idle hub has reached it.
         provider = durable.storage_provider
         polling, partitions = provider.max_queue_polling_interval, provider.partition_count
         requests += [
             IdleRequests(f"durable: polls of {partitions} control queues", "queue", "get", polling, partitions),
             IdleRequests("durable: polls of the work-item queue", "queue", "get", polling),
         ]
+        # The table manager reads all rows in each pass and renews each row of its own by a write.
+        # Source: docs/protocol/task-hub-storage.md 5.3.
         if provider.use_table_partition_management and not provider.use_legacy_partition_management:
             requests += [
                 IdleRequests("durable: reads of the partition table", "table", "query", _PARTITION_RENEWAL),
@@ -68,9 +74,12 @@ def idle_requests(
             requests.append(IdleRequests("durable: renewals of the app lease", "blob", "lease", interval))
     queues, lock = host.section(QueuesOptions), host.singleton.listener_lock_period
     queue_polling = queues.max_polling_interval
+    # The default of this option here is that of a developer's machine. An app that sets just this value gets Azure's
+    # default, too, because the options do not say where a value comes from.
     if queue_polling == QueuesOptions().max_polling_interval:
         queue_polling = _QUEUE_POLLING
     for function in functions:
+        # The host has no listener for a disabled function.
         if function.disabled:
             continue
         name, trigger = function.name, function.trigger
@@ -78,8 +87,10 @@ def idle_requests(
         match trigger.type.lower():
             case "queuetrigger":
                 requests.append(IdleRequests(f"{name}: polls of its queue", "queue", "get", queue_polling))
+            # The lock of a listener is renewed at half of its period (docs/protocol/functions-host.md 9.2).
             case "timertrigger":
                 requests.append(IdleRequests(f"{name}: lease of its schedule", "blob", "lease", lock / 2))
+            # With the source EventGrid nothing is scanned: the events come to a webhook.
             case "blobtrigger" if source.lower() != "eventgrid":
                 requests.append(IdleRequests(f"{name}: scans of its container", "blob", "list", _BLOB_SCAN))
     return requests

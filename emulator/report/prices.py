@@ -42,6 +42,7 @@ class Prices:
 
     def of_executions(self, number: float, gigabyte_seconds: float) -> float:
         """Return the price of executions, without the free grant of each month."""
+        # The grant is one for all apps of a subscription, so no share of it can be given to this app.
         return self.per_million_executions * number / 1_000_000 + self.per_gigabyte_second * gigabyte_seconds
 
 

@@ -21,6 +21,8 @@ _SHORTEST_SECONDS: Final = 0.1
 DEFAULT_MEMORY: Final = 256
 
 _PARTITIONS: Final = "durable: leases of control queues"
+# What grows with the number of orchestrations. The leases of control queues cost the same without work, so they belong
+# to the idle month only.
 _WORK_OF_ORCHESTRATIONS: Final = frozenset(
     (
         "durable: control queues",
@@ -60,6 +62,7 @@ def report_members(usage: Usage, idle: Sequence[IdleRequests], prices: Prices, *
         purposes[key] += number
         price = prices.of_requests(request.service, request.operation, number)
         total_price += price
+        # A poll without a message belongs to no function. How many there are on Azure is calculated for the idle month.
         if request.is_idle:
             idle_polls[key] += number
             continue
@@ -127,6 +130,7 @@ def _purpose(request: Request, names: HubNames | None) -> str:
         }
         if target in known:
             return known[target]
+    # Before the next rule, which this name fulfils, too.
     if target.startswith("azure-webjobs-blobtrigger"):
         return "blob triggers: queue of the host"
     if target.startswith("azure-webjobs-"):
@@ -137,6 +141,7 @@ def _purpose(request: Request, names: HubNames | None) -> str:
 def _run(recording: Recording, function: Function, memory: int) -> dict[str, Any]:
     counts = recording.counts(function.name)
     number = counts.succeeded + counts.failed
+    # The recording has sums and no single times, so the shortest billed time is applied to the average.
     average = counts.seconds / number if number else 0.0
     gigabytes = math.ceil(memory / _MEMORY_STEP) * _MEMORY_STEP / 1024
     return {
@@ -170,6 +175,7 @@ def _price_of(idle: IdleRequests, prices: Prices) -> float:
 
 
 def _rounded(price: float) -> float:
+    # A small run costs less than a cent, so two decimals would show nothing.
     return round(price, 6)
 
 

@@ -149,6 +149,7 @@ def names_in(tree: ast.Module) -> set[str]:
             names |= {found.name for found in _imports_in(node)}
         elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
             names.add(node.id)
+        # Names inside of functions and lambdas do not hide those of the module.
         elif not isinstance(node, ast.Lambda):
             waiting += ast.iter_child_nodes(node)
     return names
@@ -236,6 +237,7 @@ def with_durable_app(source: Source, app: AppObject) -> Source | None:
     if app.call.args[1:] or {keyword.arg for keyword in app.call.keywords} - {"http_auth_level"}:
         return None
     called = app.call.func
+    # The name of the class is replaced within one line.
     if called.lineno != called.end_lineno or called.end_col_offset is None:
         return None
     alias = next((found.name for found in imports_of(source.tree) if found.target == DURABLE), "df")
@@ -270,6 +272,7 @@ def _with_import(source: Source, tree: ast.Module, new: Import) -> Source:
         # Only the first block: imports behind other statements may depend on these.
         if not isinstance(node, (ast.Import, ast.ImportFrom)):
             break
+        # A statement has the place of its first name.
         block += [(node, found) for found in _imports_in(node)][:1]
     before = [entry for entry in block if _order(entry[1], root) <= _order(new, root)]
     after = [entry for entry in block if _order(entry[1], root) > _order(new, root)]
@@ -285,6 +288,7 @@ def _with_import(source: Source, tree: ast.Module, new: Import) -> Source:
     elif len(body) < len(tree.body):
         place, inserted = tree.body[0].end_lineno or 0, ["", new.line]
     else:
+        # Decorators stand on lines before that of their function.
         first = tree.body[0] if tree.body else None
         decorated = first.decorator_list if isinstance(first, (ast.FunctionDef, ast.ClassDef)) else []
         place = (decorated[0].lineno if decorated else first.lineno) - 1 if first is not None else len(lines) - 1
@@ -299,6 +303,7 @@ def _order(entry: Import, root: Path) -> tuple[int, bool, str]:
         section = 0
     elif top in sys.stdlib_module_names:
         section = 1
+    # A relative import has no top-level name.
     elif entry.is_own or not top or (root / top).is_dir() or (root / f"{top}.py").is_file():
         section = 3
     else:

@@ -60,6 +60,7 @@ class Template:
     def renamed(self, text: str, name: str) -> str:
         """Replace the name of the template's function in a text of this template, also as a part of other names."""
         assert self.function is not None
+        # Beside an underscore, too: the activity trip_book belongs to the function trip, and is renamed with it.
         return re.sub(rf"(?<![A-Za-z0-9]){self.function}(?![A-Za-z0-9])", name, text)
 
 

@@ -128,6 +128,7 @@ def _missing(path: Path, member: str, wanted: list[Any]) -> list[Any]:
     try:
         value = read_json(path).value
     except (OSError, NotText, json.JSONDecodeError):
+        # VS Code reports such a file itself. The user gets all entries.
         value = None
     present = value.get(member) if isinstance(value, dict) else None
     known = [_key(entry) for entry in present] if isinstance(present, list) else []

@@ -93,6 +93,7 @@ def _own_files(new: NewApp) -> Mapping[str, str]:
     template = new.template
     host = {
         "version": "2.0",
+        # As Core Tools writes it: Application Insights gets samples, but every request.
         "logging": {"applicationInsights": {"samplingSettings": {"isEnabled": True, "excludedTypes": "Request"}}},
         # Needed by all triggers but HTTP and timer, and by Durable Functions.
         "extensionBundle": {"id": "Microsoft.Azure.Functions.ExtensionBundle", "version": "[4.*, 5.0.0)"},

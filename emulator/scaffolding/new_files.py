@@ -40,6 +40,7 @@ def write_all(contents: Mapping[Path, bytes]) -> tuple[tuple[Path, ...], tuple[P
             continue
         # A link stays a link.
         target = path.resolve()
+        # In the same folder, because a replacement is atomic within one file system only.
         temporary = target.with_name(f".{target.name}.azemu-new")
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -82,6 +83,7 @@ def with_requirements(text: str, requirements: list[str]) -> str:
     """Append the requirements whose package a requirements.txt does not name, in any version or spelling."""
     missing = []
     for requirement in requirements:
+        # pip takes dashes, underscores and dots in names of packages for the same (PEP 503).
         name = re.split(r"[^A-Za-z0-9-]", requirement, maxsplit=1)[0].replace("-", "[-_.]")
         if not re.search(rf"^\s*{name}(?![\w.-])", text, re.MULTILINE | re.IGNORECASE):
             missing.append(requirement)

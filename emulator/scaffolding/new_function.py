@@ -105,6 +105,7 @@ def notes_about_durable_package() -> list[str]:
     try:
         is_installed = importlib.util.find_spec(DURABLE) is not None
     except ImportError:
+        # `find_spec` imports the package `azure` for the question, which may be missing itself.
         is_installed = False
     return [] if is_installed else [f'Install the durable library: pip install "{DURABLE_REQUIREMENT}"']
 

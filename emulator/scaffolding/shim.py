@@ -75,6 +75,7 @@ def remove_shim(scripts: Path | None = None) -> Path | None:
 
 
 def _scripts_folder() -> Path:
+    # Python takes an environment of conda for an installation: both prefixes are the same.
     is_conda = (Path(sys.prefix) / "conda-meta").is_dir()
     if sys.prefix == sys.base_prefix and not is_conda:
         raise ConfigurationError(

@@ -33,6 +33,7 @@ from emulator.storage.port import (
     TableOperation,
 )
 
+# A context variable, because a task that is created while it is set inherits it: its requests have the same cause.
 _cause: Final[ContextVar[str]] = ContextVar("function that causes storage requests", default="")
 
 
@@ -82,6 +83,8 @@ def counted(account: StorageAccount, counts: RequestCounts) -> StorageAccount:
     return _Account(account, counts)
 
 
+# The classes below count and pass on, instead of counters in the storage clients: so all kinds of accounts are counted
+# by the same rules, and requests of the dashboard, which has the accounts without them, are left out.
 class _Queue:
     def __init__(self, real: Queue, counts: RequestCounts) -> None:
         self._real = real
@@ -107,6 +110,7 @@ class _Queue:
         return await self._real.put(body, visible_in=visible_in, lives_for=lives_for)
 
     async def get(self, *, limit: int, hide_for: timedelta) -> list[QueueMessage]:
+        # Counted afterwards, because only the response tells whether the poll has found a message.
         messages = await self._real.get(limit=limit, hide_for=hide_for)
         self._counts.add("queue", "get", self._real.name, is_idle=not messages)
         return messages
@@ -131,6 +135,7 @@ class _Queue:
         self._count("properties")
         return await self._real.count()
 
+    # Not counted: it is no operation of the service, see storage.port.
     async def wait(self, at_most: timedelta) -> None:
         await self._real.wait(at_most)
 
@@ -183,6 +188,7 @@ class _Lease:
         self._counts = counts
 
     def _count(self) -> None:
+        # All operations of a lease have one price, so the report does not tell them apart.
         self._counts.add("blob", "lease", self._container)
 
     async def acquire(self, lease_id: str, *, duration: timedelta | None) -> None:
@@ -325,6 +331,7 @@ class _Account:
         return _Container(self._real.container(name), self._counts)
 
     def queues(self, prefix: str = "") -> AsyncIterator[str]:
+        # The prefix is the target here and below: a listing of names belongs to no single queue, table or container.
         self._counts.add("queue", "list", prefix)
         return self._real.queues(prefix)
 

@@ -30,9 +30,11 @@ from emulator.telemetry.spans import Span
 _log = get_logger(__name__)
 
 _MAX_WAITING: Final = 8192
+# The default of OpenTelemetry's batch processor (OTEL_BSP_MAX_EXPORT_BATCH_SIZE).
 _MAX_BATCH: Final = 512
 _PAUSE_SECONDS: Final = 1.0
 _LONGEST_PAUSE_SECONDS: Final = 60.0
+# The default of OTEL_EXPORTER_OTLP_TIMEOUT.
 _REQUEST_SECONDS: Final = 10.0
 # A stop of the host should not take longer because of a collector.
 _LAST_SECONDS: Final = 2.0
@@ -53,6 +55,7 @@ async def exporting(target: OtlpTarget, clock: Clock) -> AsyncIterator[Callable[
         exporter = _Exporter(target, clock, session)
         async with background(exporter.run(), name="export of spans"):
             yield exporter.record
+        # After the task has ended, so that two requests cannot have the same spans.
         await exporter.send_rest()
 
 
@@ -85,6 +88,7 @@ class _Exporter:
                 sent = await self._send(_REQUEST_SECONDS)
             # A collector that is away is asked less and less often.
             pause = _PAUSE_SECONDS if sent else min(2 * pause, _LONGEST_PAUSE_SECONDS)
+            # Spans that are left after a failure keep the event set, so the next attempt needs no new span.
             if not self._waiting:
                 self._ready.clear()
 
@@ -105,6 +109,8 @@ class _Exporter:
                 timeout = aiohttp.ClientTimeout(total=seconds)
                 async with self._session.post(self._target.url, data=body, timeout=timeout) as response:
                     status = response.status
+        # The host stops, and `send_rest` sends them. A collector that had taken them already gets them twice, with the
+        # same ids.
         except asyncio.CancelledError:
             self._put_back(batch)
             raise
@@ -121,6 +127,7 @@ class _Exporter:
             self._dropped += len(batch)
             self._note_problem(f"refuses spans with status {status}", "dropped")
             return True
+        # As a warning, like the beginning of the outage: a log that shows one of them shows the other.
         if self._problem is not None:
             self._problem = None
             _log.warning(

@@ -13,6 +13,8 @@ from typing import Any, Final
 from emulator.telemetry.spans import Attribute, Span
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+# STATUS_CODE_ERROR. Without an error the status stays unset: OK is for the app to set (OpenTelemetry specification,
+# "Set Status").
 _STATUS_ERROR: Final = 2
 
 
@@ -37,6 +39,7 @@ def trace_request(resource: Mapping[str, Attribute], spans: Sequence[Span]) -> d
 def _span(span: Span) -> dict[str, Any]:
     context = span.context
     return {
+        # Hex digits, where bytes are base64 otherwise in the JSON encoding of protobuf.
         "traceId": context.trace_id,
         "spanId": context.span_id,
         **({"traceState": context.trace_state} if context.trace_state else {}),
@@ -67,4 +70,5 @@ def _value(value: Attribute) -> dict[str, Any]:
 
 
 def _nanoseconds(moment: datetime) -> int:
+    # In integers, because a float has too few digits for nanoseconds since 1970.
     return (moment - _EPOCH) // timedelta(microseconds=1) * 1000

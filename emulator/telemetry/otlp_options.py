@@ -41,6 +41,7 @@ def otlp_target(
     `is_open_telemetry`: host.json has telemetryMode OpenTelemetry; the host then exports if a setting names an
     endpoint, as on Azure. `service`: the name of this service if no setting has one.
     """
+    # A URL on the command line is meant for this run, so it counts in spite of the variable.
     if (get("OTEL_SDK_DISABLED") or "").strip().lower() == "true" and not option:
         return None
     source, url = "--otlp", option
@@ -52,6 +53,7 @@ def otlp_target(
     if not url:
         return None
     headers: dict[str, str] = {}
+    # The variable for traces is the last one, so its headers win.
     for name in _HEADERS:
         headers |= _pairs(get(name) or "", name)
     resource: dict[str, Attribute] = {
@@ -60,6 +62,7 @@ def otlp_target(
         "telemetry.sdk.name": "azemu",
         "telemetry.sdk.language": "python",
         "process.pid": os.getpid(),
+        # Behind azemu's own, because the user's attributes win. OTEL_SERVICE_NAME wins over both, as specified.
         **_pairs(get(_RESOURCE) or "", _RESOURCE),
     }
     if configured := get(_SERVICE):

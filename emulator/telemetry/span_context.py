@@ -38,6 +38,7 @@ class SpanContext:
     @property
     def trace_parent(self) -> str:
         """The value of the header `traceparent`."""
+        # The version of what this module writes, whatever version the parent had.
         return f"00-{self.trace_id}-{self.span_id}-{'01' if self.sampled else '00'}"
 
 

@@ -79,6 +79,7 @@ class Tracer:
         started_at = started_at or self._clock.now()
         # A trace that begins here is always sampled.
         trace = SpanContext(self._new_id(), "") if parent is None else parent
+        # A trace id has 32 hex digits, as new ids have, and a span id 16.
         return Span(
             name=name,
             kind=kind,
@@ -94,5 +95,6 @@ class Tracer:
         """End a span. `error`: why its work has failed. `ended_at` None: now."""
         span.ended_at = ended_at or self._clock.now()
         span.error = error
+        # A span that is not sampled has ids, too: services further on get them, and decide as the caller did.
         if span.context.sampled:
             self._record(span)

@@ -17,6 +17,7 @@ from emulator.host.http.routing.routes import HttpCall, Route
 
 _PAGE: Final = 100
 _LARGEST_PAGE: Final = 500
+# Characters: the beginning of each state in the list, and what the page of one entity shows.
 _STATE_LIMIT: Final = 300
 _WHOLE_STATE_LIMIT: Final = 1_000_000
 _QUEUE_LIMIT: Final = 100

@@ -135,6 +135,7 @@ class _Instance:
             for line in lines
             if (not types or line.event.type_name in types) and line.event.type_name not in hidden
         ]
+        # Of the whole history, so that the filter shows what it leaves out.
         counts: dict[str, int] = {}
         for event in history:
             counts[event.type_name] = counts.get(event.type_name, 0) + 1

@@ -21,6 +21,7 @@ from emulator.instant import Instant
 
 # A request answers with what has been read of the table after this time.
 _READING_TIME: Final = timedelta(milliseconds=150)
+# Seconds. Short, because lists are incomplete until the whole table has been read.
 _PAUSE_WHILE_READING: Final = 0.05
 _LARGEST_PAGE: Final = 500
 _LAST_PAGE: Final = 1_000_000

@@ -50,6 +50,7 @@ async def _events(
 ) -> AsyncIterator[Iterable[Mapping[str, Any]]]:
     recording = parts.recording
     while True:
+        # Before the lines are read, so that a line which is written meanwhile ends the wait below.
         version = recording.version
         lines = recording.lines(after)
         if lines:

@@ -48,6 +48,7 @@ def report_routes(parts: DashboardParts) -> list[Route]:
 
 
 async def _started_orchestrations(parts: DashboardParts) -> int:
+    # From the task hub: the recording has runs, and an orchestrator runs once for each episode.
     number, continuation = 0, None
     while True:
         page = await parts.hubs.own().client.query(

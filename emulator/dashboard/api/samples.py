@@ -49,6 +49,7 @@ def sample_of(function: Function, path: str | None, example: Mapping[str, Any] |
             return {"kind": "manual", "data": "sample content", "metadata": {"BlobTrigger": blob}}
         case "eventgridtrigger":
             return {"kind": "manual", "data": json.dumps(example or _EVENT, indent=2)}
+        # The trigger gives the function an array of changed documents.
         case "cosmosdbtrigger":
             return {"kind": "manual", "data": json.dumps([payload], indent=2)}
         case _:

@@ -83,6 +83,7 @@ def settings_routes(parts: DashboardParts) -> list[Route]:
         check_writable(parts)
         name = call.request.query.get("name", "")
         known = {setting["name"] for setting in _app_settings(parts)}
+        # The environment of the process also has secrets of other programs.
         if name not in known:
             raise ApiError(404, f"The page shows no setting '{name}'.")
         return json_response({"name": name, "value": parts.configuration.settings.get(name)})

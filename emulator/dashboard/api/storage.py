@@ -50,6 +50,7 @@ _MAX_COUNTED_QUEUES: Final = 200
 _PAGE: Final = 100
 _MAX_PAGE: Final = 1000
 _PREVIEW_BYTES: Final = 64 * 1024
+# A blob is downloaded in parts of this size, so that it never is in memory as a whole.
 _DOWNLOAD_BYTES: Final = 4 * 1024 * 1024
 _BLOB_TRIGGER_POISON: Final = "webjobs-blobtrigger-poison"
 
@@ -308,6 +309,7 @@ class _Tables:
                 where = parse_filter(text)
             except InvalidFilter as error:
                 raise ApiError(400, str(error)) from None
+        # One page for one request, even if it is empty: a filter may have to search the whole table.
         page = await account.table(call.values["name"]).page(
             where,
             limit=max(number_of(call, "limit", _PAGE, highest=_MAX_PAGE), 1),
@@ -368,6 +370,7 @@ class _Blobs:
         container, name = account.container(call.values["name"]), _blob_name(call)
         properties = await container.properties(name)
         content = b""
+        # The service refuses a range of an empty blob.
         if properties.size:
             content = (await container.read_range(name, 0, _PREVIEW_BYTES)).content
         return json_response(
@@ -400,6 +403,7 @@ class _Blobs:
         await response.prepare(call.request)
         try:
             for offset in range(0, properties.size, _DOWNLOAD_BYTES):
+                # With the ETag, because parts of two versions must not become one file.
                 part = await container.read_range(name, offset, _DOWNLOAD_BYTES, if_match=properties.etag)
                 await response.write(part.content)
             await response.write_eof()

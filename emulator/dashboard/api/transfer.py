@@ -110,6 +110,7 @@ class _Transfer:
 
 async def _replayed(document: Mapping[str, Any], root: Path) -> Any:
     # In a process of its own: this one has imported the app already, perhaps an older version of it.
+    # As a file, because a history may be longer than a command line.
     with TemporaryDirectory(prefix="azemu-replay-") as folder:
         file = Path(folder) / "history.json"
         file.write_text(json.dumps(document), encoding="utf-8")

@@ -23,6 +23,7 @@ def time_routes(parts: DashboardParts) -> list[Route]:
         return []
 
     async def state(call: HttpCall) -> web.Response:
+        # Virtual time does not stop for upkeep such as polls and renewals.
         waiting = [sleeper for sleeper in control.sleepers() if not sleeper.upkeep]
         return json_response(
             {

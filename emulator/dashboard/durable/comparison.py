@@ -40,6 +40,7 @@ def compare(left: Timeline, right: Timeline) -> Sequence[Step]:
     for tag, left_from, left_to, right_from, right_to in matcher.get_opcodes():
         if tag == "equal":
             for first, second in zip(left.rows[left_from:left_to], right.rows[right_from:right_to], strict=True):
+                # Times are left out, because they differ in every execution.
                 is_same = (first.last.outcome, len(first.attempts)) == (second.last.outcome, len(second.attempts))
                 steps.append(Step(first, second, Change.SAME if is_same else Change.OUTCOME))
             continue

@@ -76,6 +76,7 @@ def event_lines(history: Sequence[HistoryEvent], *, payload_limit: int) -> list[
                     requests[request.id] = index
                     subject = request.operation or "lock"
             case EventRaised():
+                # The response of an entity is an event whose name is the id of the request.
                 origin = requests.get(event.name)
             case _ if isinstance(event, TaskResult):
                 origin = scheduled.get(event.task_scheduled_id)
@@ -85,6 +86,7 @@ def event_lines(history: Sequence[HistoryEvent], *, payload_limit: int) -> list[
         took = None
         # TimerFired has the timestamp of the timer's creation.
         if origin is not None and not isinstance(event, TimerFired):
+            # Not negative: the two events may come from hosts whose clocks differ.
             took = max(event.timestamp - history[origin].timestamp, timedelta(0))
         lines.append(_line(index, event, subject, origin, took, payload_limit))
     return lines

@@ -11,6 +11,7 @@ from typing import Any, Final
 from emulator import bound_json as json
 
 _MAX_LINES: Final = 400
+# The search for an example begins again at each brace, so its text is limited.
 _MAX_DOCSTRING: Final = 4000
 
 _Function = ast.FunctionDef | ast.AsyncFunctionDef

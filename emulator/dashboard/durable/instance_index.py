@@ -26,6 +26,7 @@ from emulator.storage.port import FIRST_ROW_INSTANT, ZERO, NotFound, Row, Table
 LIMIT: Final = 200_000
 """Most instances in an index; about 80 MB. Instances with greater ids are left out of lists of larger hubs."""
 
+# Without input and output, which are most of a row.
 COLUMNS: Final = (
     "Name",
     "RuntimeStatus",
@@ -201,6 +202,7 @@ class InstanceIndex:
         return [entry for entry in self._entries.values() if selection.matches(entry)]
 
     async def _read_changes(self) -> None:
+        # Rows with exactly this time are read again, because some may have been written after the last look.
         since = FIRST_ROW_INSTANT if self._seen_until is None else self._seen_until + -self._overlap
         continuation: str | None = None
         while True:

@@ -133,6 +133,7 @@ class _Reading:
             case TimerCreated():
                 self._note(index, event, f"timer until {event.fire_at.text[11:19]}")
             case TimerFired():
+                # The timestamp of the event is that of the timer's creation.
                 self._note(index, event, "timer fired", at=event.fire_at)
             case EventSent():
                 self._send(index, event)
@@ -180,6 +181,7 @@ class _Reading:
         return self._lifeline(Role.CLIENT, "client")
 
     def _lifeline(self, role: Role, name: str, target: str | None = None) -> int:
+        # Children and entities differ by their ids; runs of an activity have none and share the lifeline of its name.
         key = (role, target or name)
         position = self._positions.get(key)
         if position is None:

@@ -39,6 +39,7 @@ class DashboardHub:
     @cached_property
     def index(self) -> InstanceIndex:
         """The index of all orchestrations, which is read at its first use. Raises ConnectionNotConfigured."""
+        # Emulated storage has one clock, so no row can get an older time than one that was seen.
         overlap = timedelta(0) if self.is_local else CLOCK_DIFFERENCE
         return InstanceIndex(self.reader.instances, self._parts.clock, overlap=overlap)
 

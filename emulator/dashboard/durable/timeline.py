@@ -198,6 +198,7 @@ class _Reading:
                 result.status = RuntimeStatus.RUNNING
             case ExecutionSuspended(timestamp=at):
                 result.status = RuntimeStatus.SUSPENDED
+                # A suspension of a suspended instance begins no new period.
                 if not result.suspended or result.suspended[-1].end is not None:
                     result.suspended.append(Span(at, None))
             case ExecutionResumed(timestamp=at):

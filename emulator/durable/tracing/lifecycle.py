@@ -52,6 +52,7 @@ class LifecycleLog:
     # The worker ------------------------------------------------------------------------------------------------
 
     def worker_started(self) -> None:
+        # The extension's format has places for an instance and a function. Lines about the worker leave them empty.
         self._log.info("Task hub worker started. InstanceId: . Function: .")
 
     def worker_stopping(self) -> None:
@@ -131,6 +132,7 @@ class LifecycleLog:
             case Complete():
                 self._ended(state, decision)
             case StartNextGeneration():
+                # The extension logs the end of a generation as a completion, with the next input as the output.
                 self.completed(orchestrator_label_of(state), decision.input, task_id=-1, continued_as_new=True)
 
     def _ended(self, state: RuntimeState, end: Complete) -> None:
@@ -217,6 +219,7 @@ class LifecycleLog:
         )
 
 
+# Suspend and resume have no label in front in the extension's texts: they name instance and function themselves.
 _CONTROL_REQUESTS = {
     "terminate": "{0} was terminated. Reason: {reason}. State: Terminated. RuntimeStatus: Terminated.",
     "suspend": (

@@ -34,6 +34,7 @@ from emulator.instant import Instant
 from emulator.telemetry.span_context import SpanContext, current_span, working_in
 from emulator.telemetry.spans import Attribute, Span, SpanKind, Tracer
 
+# Names of the activity sources in .NET, which filters and dashboards of users name.
 _CORE: Final = "DurableTask.Core"
 _EXTENSION: Final = "WebJobs.Extensions.DurableTask"
 _SCHEDULED: Final = (TaskScheduled, SubOrchestrationInstanceCreated, TimerCreated)
@@ -145,6 +146,7 @@ class DurableSpans:
                         "durabletask.task.operation": _CALL,
                         "durabletask.event.target_instance_id": entity.instance_id,
                     },
+                    # From the request on, so the span includes the time in the queues.
                     started_at=None if request.requested_at is None else request.requested_at.datetime,
                 )
                 parent = call.context
@@ -222,6 +224,7 @@ class DurableSpans:
     def begun(self, state: RuntimeState, now: Instant) -> RuntimeState:
         """Return the state of the first episode with the span of the orchestration in its start event."""
         started = state.started
+        # Later episodes read the start from the history, with the span in it.
         if state.past or (traced := with_span(started, now)) is started:
             return state
         return replace(state, started=traced, new=[traced if event is started else event for event in state.new])
@@ -232,6 +235,7 @@ class DurableSpans:
         if parent is None:
             return
         scheduled: dict[int, HistoryEvent] = {}
+        # Only episodes with results need the events that scheduled these; others do not search a long history.
         if any(isinstance(event, (*_RESULTS, TimerFired)) for event in state.new):
             scheduled = {event.event_id: event for event in (*state.past, *state.new) if isinstance(event, _SCHEDULED)}
         for event in state.new:
@@ -257,6 +261,7 @@ class DurableSpans:
         task_id: int | None = None
         match scheduled:
             case TaskScheduled():
+                # The span is created when the task has ended, because another host may have scheduled it.
                 kind, task_id = "activity", scheduled.event_id
                 context = context_of(scheduled.parent_trace_context)
                 span_id = None if context is None else context.span_id
@@ -341,6 +346,7 @@ class DurableSpans:
                 **_task("orchestration", started.name, started.instance.instance_id, started.version),
                 "durabletask.task.status": end.status.wire_name,
             },
+            # Not a new id: the spans of its tasks, which have been recorded before, name this one as their parent.
             span_id=own.span_id,
             started_at=_start_time(started),
         )

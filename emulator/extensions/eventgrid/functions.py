@@ -37,6 +37,7 @@ class EventGridFunctions:
         try:
             yield
         finally:
+            # First, so that no event begins while those that run are awaited.
             del self._functions[function.name]
             await listening.wait_until_idle()
 

@@ -48,6 +48,7 @@ class EventGridOutput:
         Raises UnreadableOutput, InvalidEvent, TopicNotConfigured, PublishingFailed.
         """
         items = output_items(datum)
+        # None as the value: the extension makes no request then.
         if not items:
             return
         batch = batch_of(items)
@@ -87,6 +88,7 @@ class EventGridOutput:
         )
         for event in batch.events:
             for name in subscribers:
+                # In the background: on Azure the publisher's run neither waits for a subscriber nor fails with it.
                 task = asyncio.create_task(self._run(name, _delivered(event, topic, batch.schema)))
                 self._deliveries.add(task)
                 task.add_done_callback(self._deliveries.discard)

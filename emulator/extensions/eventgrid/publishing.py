@@ -84,6 +84,7 @@ class Publisher:
 
         async def send() -> tuple[int, str]:
             url = endpoint.update_query({"api-version": _API_VERSION})
+            # Without redirects: the key of the topic would be sent to the new address, too.
             async with session.request("POST", url, data=body, headers=headers, allow_redirects=False) as response:
                 return response.status, await response.text(errors="replace")
 
@@ -94,6 +95,7 @@ class Publisher:
         if topic.identity is None:
             return {"aeg-sas-key": topic.key or ""}
         if topic.setting not in self._credentials:
+            # One for the life of the host, because a credential caches its tokens.
             opened = await self._stack.enter_async_context(open_identity(topic.identity))
             self._credentials[topic.setting] = opened
         try:

@@ -50,6 +50,7 @@ class EventGridWebhook:
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Handle a request of any method. Event Grid repeats what is not answered with 200 or 202."""
+        # Before that no function listens, and Event Grid repeats a delivery minutes after a 404.
         await self._wait_until_running()
         query = query_parameters(request.rel_url.raw_query_string)
         name = next((value for key, value in query.items() if key.lower() == "functionname"), "")
@@ -61,6 +62,7 @@ class EventGridWebhook:
         try:
             return await answer_delivery(request, self._clock, allowed_origin=origin, notify=notify)
         except InvalidEvents as error:
+            # In the extension this is an exception that the server answers (docs/protocol/functions-host.md 8.6).
             _log.warning("A request to the Event Grid function '%s' was refused: %s", name, error)
             return web.Response(status=500, text=str(error))
 

@@ -142,6 +142,7 @@ def _table_value(name: str, value: Any) -> Value:
             # JSON does not show the size of an integer, and the extension takes the larger type.
             return Int64(value)
         case _:
+            # Nested values are stored as their JSON text, as the extension does (docs/protocol/functions-host.md 8.5).
             return indented(value, rewrite_dates=False)
 
 
@@ -150,6 +151,7 @@ def _json_value(value: Value) -> Any:
         case Int64(number):
             return number
         case Instant():
+            # As .NET writes a DateTimeOffset: functions on Azure get an offset and no Z.
             return f"{value.text.removesuffix('Z')}+00:00"
         case uuid.UUID():
             return str(value)

@@ -61,6 +61,7 @@ def tables_extension(context: ExtensionContext) -> Extension:
 def _warn_about_name(function: Function, binding: Binding) -> None:
     """Warn about a name that every run will refuse. The Functions host finds it in the first run only."""
     name = text_member(binding.properties, "tableName")
+    # The name is known in an invocation only.
     if "{" in name:
         return
     try:

@@ -79,6 +79,7 @@ async def _first_rows(table: Table, where: Condition | None, take: int) -> Seque
     rows: list[Row] = []
     continuation: str | None = None
     while len(rows) < take:
+        # The service may end a page before its limit, so a short page is not the last one.
         page = await table.page(where, limit=min(take - len(rows), _MAX_PAGE), continuation=continuation)
         rows += page.rows
         continuation = page.continuation

@@ -71,6 +71,7 @@ def transactions(operations: Iterable[TableOperation]) -> list[list[TableOperati
     open_by_partition: dict[str, dict[str, TableOperation]] = {}
     for operation in operations:
         partition = open_by_partition.setdefault(operation.row.partition_key, {})
+        # The service refuses a transaction that names a row twice.
         if operation.row.row_key in partition:
             done.append(list(partition.values()))
             partition.clear()
@@ -85,6 +86,7 @@ async def _submit(table: Table, transaction: Sequence[TableOperation]) -> None:
     try:
         await table.submit(transaction)
     except NotFound as error:
+        # Created after a refusal, as by the extension: a table that exists, which is the usual case, costs no request.
         if error.code != _TABLE_NOT_FOUND:
             raise
         await table.create()
