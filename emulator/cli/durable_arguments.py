@@ -515,12 +515,13 @@ def _filter(parser: Parser, options: argparse.Namespace) -> InstanceFilter:
 def _time(parser: Parser, option: str, text: str | None, now: Callable[[], datetime]) -> datetime | None:
     if text is None:
         return None
-    if match := re.fullmatch(r"(\d{1,9})([smhd])", text):
-        return now() - timedelta(seconds=int(match[1]) * _UNITS[match[2]])
     try:
+        if match := re.fullmatch(r"(\d{1,9})([smhd])", text):
+            return now() - timedelta(seconds=int(match[1]) * _UNITS[match[2]])
         # Core Tools, too, takes a time without a zone for UTC.
         moment = datetime.fromisoformat(text)
-    except ValueError:
+    # OverflowError: before the year 1.
+    except (ValueError, OverflowError):
         parser.error(f"{option}: '{text}' is not a time. Use {_TIME_HELP}.")
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
