@@ -306,14 +306,13 @@ def test_an_app_folder_without_access_is_named(mode: int) -> None:
     folder = Path(tempfile.mkdtemp())
     (folder / "host.json").write_text("{}")
     folder.chmod(mode)
-    as_root = sys.platform != "win32" and os.getuid() == 0  # Root may read everything.
     try:
-        if as_root:
+        if sys.platform != "win32" and os.getuid() == 0:  # Root may read everything.
             os.seteuid(65534)
         with pytest.raises(ConfigurationError, match=re.escape(f"The app folder '{folder}' cannot be searched")):
             find_project_root(folder)
     finally:
-        if as_root:
+        if sys.platform != "win32" and os.getuid() == 0:
             os.seteuid(0)
         folder.chmod(0o755)
         shutil.rmtree(folder)
