@@ -18,7 +18,7 @@ run: $(VENV)/run.stamp ## start the host on function_app.py; ARGS='--port 7072' 
 
 test: $(VENV)/dev.stamp ## run the tests; ARGS='tests/cli -x' passes options to pytest
 	@$(BIN)/python -m tests.storage.azurite.fetch
-	$(BIN)/python -m pytest -n 4 --dist worksteal -m "not soak" $(ARGS)
+	$(BIN)/python -m pytest -n 3 --dist worksteal -m "not soak" $(ARGS)
 
 soak: $(VENV)/dev.stamp ## run the long tests that `make test` leaves out, and more examples of the properties
 	$(BIN)/python -m pytest -m "soak or hypothesis" --hypothesis-profile=thorough $(ARGS)
