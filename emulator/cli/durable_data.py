@@ -13,22 +13,23 @@ def input_body(text: str) -> bytes:
     return json.dumps(json_body(text).decode()).encode()
 
 
-def json_body(text: str) -> bytes:
+def json_body(text: str, *, subject: str = "The data") -> bytes:
     """Return the JSON of a data argument.
 
-    A text that does not look like JSON becomes a JSON string. Raises ConfigurationError.
+    A text that does not look like JSON becomes a JSON string. Raises ConfigurationError, whose message begins with
+    `subject`.
     """
     # The standard input and files are read as bytes, so the encoding is checked here.
     data = read_argument(text)
     try:
         content = data.decode()
     except UnicodeDecodeError:
-        raise ConfigurationError("The data is not text in UTF-8. Durable functions take JSON.") from None
+        raise ConfigurationError(f"{subject} is not text in UTF-8. Durable functions take JSON.") from None
     try:
         json.loads(content)
     except ValueError as error:
         # A mistake in an object must not become a string silently.
         if text.startswith("@") or content.lstrip()[:1] in ("{", "[", '"'):
-            raise ConfigurationError(f"The data is not JSON: {error}.") from None
+            raise ConfigurationError(f"{subject} is not JSON: {error}.") from None
         content = json.dumps(content)
     return content.encode()

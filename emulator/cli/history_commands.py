@@ -14,9 +14,9 @@ from typing import Any, Final
 from emulator import bound_json as json
 from emulator import exit_codes
 from emulator.cli.durable_access import RequestRefused
+from emulator.cli.durable_data import json_body
 from emulator.cli.history_access import open_histories
 from emulator.cli.history_arguments import ExportHistory, ForkHistory, ImportHistory, MakeTests, ReplayHistory
-from emulator.cli.host_client import read_argument
 from emulator.cli.printing import Table, one_line, print_json
 from emulator.config.settings import find_project_root
 from emulator.errors import ConfigurationError
@@ -82,9 +82,9 @@ def run_fork(command: ForkHistory) -> int:
     members: dict[str, Any] = {"at": command.at, "rerun": command.reruns, "withEvents": command.with_events}
     members |= {"id": command.new_id, "force": command.force}
     if command.input is not None:
-        members["input"] = _data(command.input, "--input")
+        members["input"] = json.loads(json_body(command.input, subject="--input: the data"))
     if command.event_input is not None:
-        members["eventInput"] = _data(command.event_input, "--event-input")
+        members["eventInput"] = json.loads(json_body(command.event_input, subject="--event-input: the data"))
 
     async def fork() -> Any:
         async with open_histories(command.where) as histories:
@@ -263,18 +263,3 @@ def _read_json(path: Path) -> Any:
         raise ConfigurationError(f"{path} cannot be read: {error.strerror}.") from None
     except (ValueError, RecursionError) as error:
         raise ConfigurationError(f"{path} is not JSON: {error}") from None
-
-
-def _data(text: str, option: str) -> Any:
-    """Return the value of a data argument. A text that does not look like JSON is a string."""
-    try:
-        content = read_argument(text).decode()
-    except UnicodeDecodeError:
-        raise ConfigurationError(f"{option}: the data is not text in UTF-8. Durable functions take JSON.") from None
-    try:
-        return json.loads(content)
-    except ValueError as error:
-        # A mistake in an object must not become a string silently.
-        if text.startswith("@") or content.lstrip()[:1] in ("{", "[", '"'):
-            raise ConfigurationError(f"{option}: the data is not JSON: {error}.") from None
-        return content
