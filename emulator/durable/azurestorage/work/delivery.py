@@ -274,7 +274,7 @@ def _plan_next_episode(history: History, waiting: Sequence[ReceivedMessage], rep
             # A checkpoint sends its messages before it saves the history, so the response may arrive before the
             # request is stored.
             (too_early if message.dequeue_count <= _LAST_UNREQUESTED_DELIVERY else discard).append(message)
-        elif taken.has(event, redelivered=message.dequeue_count > 1) or request_id in taken_responses:
+        elif taken.has(event) or request_id in taken_responses:
             # Deleted when its first copy is stored. A host that has lost the queue may have taken another copy, and if
             # each deleted the copies that it has not taken, none would be left.
             later.append(message)

@@ -98,8 +98,6 @@ class InstanceLoader:
 
         `custom_status`: the one that the history implies; None: unknown.
         """
-        if history.is_row_current:
-            return
         if await self._instances.repair(history, self._history, custom_status):
             _log.info(
                 'The status row of instance "%s" was older than its history and was corrected', history.instance_id

@@ -344,6 +344,8 @@ class Sessions:
         await self._repair_row(episode.session, episode.history, custom_status)
 
     async def _repair_row(self, session: Session, history: History, custom_status: str | None = None) -> None:
+        if history.is_row_current:
+            return
         await self._loader.repair_row(history, custom_status)
         # If the queue was lost meanwhile, its next owner changes this history, and `close` has dropped it already.
         if not session.is_closed and not session.is_interrupted:
