@@ -279,14 +279,13 @@ def test_tasks_of_a_group_are_cancelled_in_the_same_order_in_every_run() -> None
                 cancelled.append(number)
 
         async def main() -> None:
-            with pytest.raises(ExceptionGroup, match="unhandled"):
-                async with asyncio.TaskGroup() as group:
-                    for number in range(50):
-                        group.create_task(worker(number))
-                    await asyncio.sleep(0)
-                    raise RuntimeError("stop")
+            async with asyncio.TaskGroup() as group:
+                for number in range(50):
+                    group.create_task(worker(number))
+                await asyncio.sleep(0)
+                raise RuntimeError("stop")
 
-        with asyncio.Runner(loop_factory=VirtualClock(START).new_loop) as runner:
+        with asyncio.Runner(loop_factory=VirtualClock(START).new_loop) as runner, pytest.raises(ExceptionGroup):
             runner.run(main())
         return cancelled
 
