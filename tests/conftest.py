@@ -56,8 +56,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_collection() -> Generator[None, object, object]:
     """Keep what the collection creates, a million objects, out of the searches of the garbage collector.
 
-    And write the compiled test modules, also where PYTHONDONTWRITEBYTECODE is set, as in many containers: compiling them
-    takes longer than the rest of the collection. Only here: apps that tests load change within a second.
+    And write the compiled test modules, also where PYTHONDONTWRITEBYTECODE is set, as in many containers: compiling
+    them takes longer than the rest of the collection. Only here: apps that tests load change within a second.
     """
     gc.disable()
     writes_nothing, sys.dont_write_bytecode = sys.dont_write_bytecode, False
