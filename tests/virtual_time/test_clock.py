@@ -289,6 +289,35 @@ def test_within_with_upkeep_causes_no_jump(clock: VirtualClock, run: Run) -> Non
     run(main())
 
 
+def test_tasks_of_a_group_are_cancelled_in_the_same_order_in_every_run() -> None:
+    def order_of_cancellation() -> list[int]:
+        cancelled: list[int] = []
+
+        async def worker(number: int) -> None:
+            try:
+                await asyncio.Event().wait()
+            finally:
+                cancelled.append(number)
+
+        async def main() -> None:
+            async with asyncio.TaskGroup() as group:
+                for number in range(50):
+                    group.create_task(worker(number))
+                await asyncio.sleep(0)
+                raise RuntimeError("stop")
+
+        with asyncio.Runner(loop_factory=VirtualClock(START).new_loop) as runner, pytest.raises(ExceptionGroup):
+            runner.run(main())
+        return cancelled
+
+    first = order_of_cancellation()
+    # Kept, so that the tasks of the second run are not where those of the first were.
+    elsewhere = [bytearray(size) for size in range(1, 2_000)]
+    assert order_of_cancellation() == first
+    assert len(first) == 50
+    del elsewhere
+
+
 def test_cancelled_sleepers_are_removed(clock: VirtualClock, run: Run) -> None:
     async def main() -> None:
         tasks = [asyncio.create_task(clock.sleep(n + 1)) for n in range(1000)]
