@@ -377,7 +377,7 @@ class AzureStorageTaskHub:
             self._sender,
             self._partitions,
             self._clock,
-            is_busy=self._sessions.is_busy,
+            sessions=self._sessions,
             in_flight=self._work_items.in_flight,
         )
 
