@@ -199,11 +199,11 @@ async def signals(it: Client, id: str) -> None:
         await it.pause(10)
 
 
-# Not `transfers`, because of what an entity does whose episode is repeated after its messages were sent: it may take the
-# requests in another order, if the lock of one of them has not ended. Then it has granted a lock twice, to two
-# orchestrations that wait for each other, or it runs an operation, of which the caller has the result, after the lock
-# was released. That is the protocol, in .NET as here (docs/compatibility.md): messages are sent before a state is
-# stored, and nothing that is stored says what was sent. Python's SDK has no locks.
+# Not `transfers`. An entity whose episode is repeated after its messages were sent may take the requests in another
+# order, if the lock of one of their messages has not ended. Then it has granted its lock twice, to two orchestrations
+# that wait for each other, or it runs an operation whose caller has got the result already after the lock was released.
+# That is the protocol, in .NET as here (docs/compatibility.md): messages are sent before a state is stored, and nothing
+# that is stored says what was sent. Python's SDK has no locks.
 SCENARIOS: list[Callable[[Client, str], Awaitable[None]]] = [
     chain,
     fan_out,
