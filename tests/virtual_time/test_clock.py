@@ -93,6 +93,27 @@ def test_advance_with_upkeep_stops_at_every_upkeep_sleeper(clock: VirtualClock, 
     assert renewals == [START + timedelta(seconds=s) for s in (10, 20, 30)]
 
 
+@pytest.mark.parametrize("outer", [False, True])
+def test_a_running_block_with_upkeep_stops_at_every_upkeep_sleeper_also_beside_others(
+    clock: VirtualClock, run: Run, outer: bool
+) -> None:
+    renewals: list[datetime] = []
+
+    async def renew() -> None:
+        while True:
+            await clock.sleep(10, upkeep=True)
+            renewals.append(clock.now())
+
+    async def main() -> None:
+        task = asyncio.create_task(renew())
+        with clock.running(upkeep=outer), clock.running(upkeep=not outer):
+            await clock.sleep(35)
+        task.cancel()
+
+    run(main())
+    assert renewals == [START + timedelta(seconds=s) for s in (10, 20, 30)]
+
+
 def test_advance_runs_everything_that_falls_due(clock: VirtualClock, run: Run) -> None:
     seen: list[str] = []
 

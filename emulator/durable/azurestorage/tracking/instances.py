@@ -26,7 +26,7 @@ from emulator.durable.hub import InstancePage, InstanceQuery, InstanceStatus, Lo
 from emulator.errors import EmulatorError
 from emulator.instant import MIN_INSTANT, Instant
 from emulator.logs import get_logger
-from emulator.polling.log_once import LogOnce
+from emulator.polling.log_once import LogOnce, short_reason
 from emulator.storage.filters import Condition, eq, ge, le, lt
 from emulator.storage.port import (
     ANY_ETAG,
@@ -142,7 +142,9 @@ class InstanceTable:
         """Log what of a row is left out of status queries. One unreadable row must not fail a whole list."""
         if self._reported.is_first(row.partition_key, str(error)):
             _log.warning(
-                'Instance "%s" is shown without a part of its status row: %s', unescape_key(row.partition_key), error
+                'Instance "%s" is shown without a part of its status row: %s',
+                unescape_key(row.partition_key),
+                short_reason(error),
             )
 
     async def _input(self, row: Row) -> str | None:
