@@ -84,15 +84,21 @@ def place_of(function: FunctionMetadata, root: Path) -> tuple[str, int]:
 
 def place_of_error(error: BaseException, root: Path) -> tuple[str, int]:
     """Return the last line of the app that an error comes from; the first line of the script if there is none."""
-    frames = [(frame.filename, frame.lineno) for frame in traceback.extract_tb(error.__traceback__)]
+    frames = list(reversed(traceback.extract_tb(error.__traceback__)))
     if isinstance(error, SyntaxError) and error.filename:
         # A file with a syntax error never ran.
-        frames.append((error.filename, error.lineno))
-    own = [
-        (Path(file), line) for file, line in frames if Path(file).is_relative_to(root) and "site-packages" not in file
-    ]
-    file, line = own[-1] if own else (root / DEFAULT_SCRIPT, 1)
-    return relative(file, root), line or 1
+        frames.insert(0, traceback.FrameSummary(error.filename, error.lineno, "", lookup_line=False))
+    return place_in_app(frames, root) or (DEFAULT_SCRIPT, 1)
+
+
+def place_in_app(stack: Iterable[traceback.FrameSummary], root: Path) -> tuple[str, int] | None:
+    """Return file and line of the app's code in a stack, whose innermost frame is the first; None if it has none."""
+    for frame in stack:
+        path = Path(frame.filename)
+        # A virtual environment may be in the app's folder. Only below it: the folder itself may have any path.
+        if path.is_relative_to(root) and "site-packages" not in path.relative_to(root).parts:
+            return path.relative_to(root).as_posix(), frame.lineno or 1
+    return None
 
 
 def relative(path: Path, root: Path) -> str:

@@ -5,15 +5,26 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from emulator import exit_codes
+from emulator.cli.answers import TEXT_OR_NULL
 from emulator.cli.durable_access import RequestRefused, open_hub_storage
-from emulator.cli.host_client import HostNotRunning, find_host, url_segment
+from emulator.cli.host_client import find_host_if_running, url_segment
 from emulator.cli.printing import one_line, print_json
 from emulator.cli.why_arguments import Why
 from emulator.clock import SystemClock
 from emulator.diagnosis.opening import open_diagnosis
+
+_EXPLANATION: Final = {
+    "instanceId": str,
+    "name": TEXT_OR_NULL,
+    "cause": str,
+    "summary": str,
+    "facts": [str],
+    "advice": [str],
+}
+_ALL: Final = {"instances": [_EXPLANATION], "hasMore": bool}
 
 
 def run_why(command: Why) -> int:
@@ -45,29 +56,23 @@ def _of_host(command: Why) -> Mapping[str, Any] | None:
     where = command.where
     if where.storage is not None or where.hub is not None:
         return None
-    try:
-        host = find_host(where.app, port=where.port, key=where.key)
-    except HostNotRunning:
-        if where.port is not None:
-            raise
+    host = find_host_if_running(where.app, port=where.port, key=where.key)
+    if host is None:
         return None
     # Only if the user asks for it: storage does not show the line of code that waits, and the host knows it.
     advice = " To read the task hub without it, name its storage with --storage."
     path = host.dashboard_path("why", advice=advice)
     end = "" if command.instance_id is None else f"/{url_segment(command.instance_id)}"
     response = host.get(f"{path}api/why{end}")
-    members = response.json()
-    if response.status != 200 or not isinstance(members, dict):
-        refusal = response.refusal() or f"The host at port {host.port} answered with status {response.status}."
-        raise RequestRefused(refusal)
+    if response.status >= 300:
+        raise RequestRefused(response.refusal())
+    members: Mapping[str, Any] = response.content(_ALL if command.instance_id is None else _EXPLANATION)
     return members
 
 
 async def _of_storage(command: Why) -> Mapping[str, Any]:
     async with open_hub_storage(command.where, must_exist=True) as storage:
-        asked = command.where.storage is not None or command.where.hub is not None
-        reason = "" if asked else "No host of this app is running. "
-        sys.stderr.write(f"{reason}Reading the {storage.description}.\n")
+        storage.announce(instead_of_host=command.where.storage is None and command.where.hub is None)
         diagnosis = open_diagnosis(storage.options, storage.accounts, SystemClock())
         if command.instance_id is None:
             return (await diagnosis.why_all()).json()

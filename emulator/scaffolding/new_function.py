@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import ast
+import builtins
 import importlib.util
 import keyword
 import os
 import re
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -36,6 +38,8 @@ DURABLE_REQUIREMENT: Final = "azure-functions-durable>=1.7.0,<2"
 # What the host accepts as the name of a function (host, Utility.IsValidFunctionName), without the dash, which no Python
 # name may contain.
 _NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,126}")
+# As what apps import azure.functions and azure.durable_functions.
+_IMPORTED: Final = ("azure", "func", "df")
 # More files than an app has: the search for names must not read a whole disk.
 _MAX_FILES: Final = 500
 _OTHER_FOLDERS: Final = ("node_modules", "__pycache__", "venv", "env", "tests")
@@ -65,6 +69,14 @@ def add_function(new: NewFunction) -> Written:
         raise ConfigurationError(
             f"'{new.name}' cannot be the name of a function. Use a Python identifier of letters (a-z), digits and "
             f"underscores that begins with a letter{advice}."
+        )
+    # In the rest of the file `print(…)` would call the function, and `logging.info` fail.
+    is_module = new.name in sys.stdlib_module_names or new.name in _IMPORTED
+    if is_module or hasattr(builtins, new.name):
+        hidden = f"the module {new.name}" if is_module else f"Python's own {new.name}"
+        raise ConfigurationError(
+            f"'{new.name}' cannot be the name of a function: it would hide {hidden} in the file. Choose another name, "
+            f"such as 'handle_{new.name}'."
         )
     if new.auth_level is not None and "auth_level" not in new.template.app_text():
         raise ConfigurationError(

@@ -46,7 +46,7 @@ def test_the_running_host_explains_and_storage_without_it(tmp_path: Path, capsys
     out, err = azemu("why", "o-1", "--storage", "builtin")
     assert out.startswith('"o-1" (order) waits for an external event, which was never raised.')
     assert "The line of code is not known: it needs a running host of this app." in out
-    assert err.startswith('Reading the task hub "TestHubName" in built-in storage')
+    assert err.startswith('Using the task hub "TestHubName" in built-in storage')
 
 
 async def test_the_api_explains_one_instance_and_all(tmp_path: Path) -> None:

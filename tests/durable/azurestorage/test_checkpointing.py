@@ -187,6 +187,33 @@ async def test_a_custom_status_that_a_suspended_host_has_overwritten_is_written_
     assert (before.output, before.custom_status) == ("3", "3")
 
 
+@pytest.mark.parametrize(
+    ("operation", "target"),
+    [("put", "testhub-workitems"), ("submit", "TestHubHistory"), ("submit", "TestHubInstances")],
+)
+async def test_a_suspended_host_does_not_bring_a_purged_instance_back(
+    account: StorageAccount, clock: VirtualClock, operation: str, target: str
+) -> None:
+    """It is suspended in the first episode; another host runs the instance to its end, and a client purges it."""
+    host_clock = HostClock(clock)
+    gate = SuspendedBefore(host_clock, operation, target)
+    async with (
+        open_world(account, clock) as client,
+        open_world(freezing(account, gate), host_clock, app()),
+    ):
+        # Of more than 99 events, so that the history takes two transactions.
+        await client.start("fan_out", 120)
+        await gate.happened.wait()
+        async with open_world(account, clock, app()):
+            await client.ended()
+        assert (await client.hub.purge("i1")).instances == 1
+        await clock.sleep(3600)
+        assert not host_clock.is_frozen
+        assert await client.hub.status("i1") is None
+        assert [row.row_key async for row in query_rows(account.table("TestHubHistory"))] == []
+    assert await messages_left(account) == {}
+
+
 async def test_a_repeated_start_does_not_replace_the_execution_that_follows_its_own(
     account: StorageAccount, clock: VirtualClock
 ) -> None:

@@ -21,12 +21,12 @@ from emulator.durable.azurestorage.names import escape_key, unescape_key
 from emulator.durable.azurestorage.tracking import rows
 from emulator.durable.azurestorage.tracking.history import History, HistoryTable
 from emulator.durable.core.events import ExecutionStarted, ExecutionTerminated, Tags
-from emulator.durable.core.identity import RuntimeStatus
+from emulator.durable.core.identity import RuntimeStatus, is_entity
 from emulator.durable.hub import InstancePage, InstanceQuery, InstanceStatus, LockLost
 from emulator.errors import EmulatorError
 from emulator.instant import MIN_INSTANT, Instant
 from emulator.logs import get_logger
-from emulator.polling.log_once import LogOnce
+from emulator.polling.log_once import LogOnce, short_reason
 from emulator.storage.filters import Condition, eq, ge, le, lt
 from emulator.storage.port import (
     ANY_ETAG,
@@ -142,7 +142,9 @@ class InstanceTable:
         """Log what of a row is left out of status queries. One unreadable row must not fail a whole list."""
         if self._reported.is_first(row.partition_key, str(error)):
             _log.warning(
-                'Instance "%s" is shown without a part of its status row: %s', unescape_key(row.partition_key), error
+                'Instance "%s" is shown without a part of its status row: %s',
+                unescape_key(row.partition_key),
+                short_reason(error),
             )
 
     async def _input(self, row: Row) -> str | None:
@@ -251,6 +253,18 @@ class InstanceTable:
             return False
         return True
 
+    async def knows(self, history: History) -> bool:
+        """Return whether there is a row of this execution, which has just begun; if not, the instance was purged.
+
+        A client's start is accepted only if the row names its execution. Sub-orchestrations and entities have no row
+        before their first episode, so it is not known of them.
+        """
+        started = history.started
+        if started is None or started.parent is not None or is_entity(history.instance_id):
+            return True
+        row = await self.row(history.instance_id)
+        return row is not None and execution_of(row) == history.execution_id
+
     async def is_outdated(self, history: History) -> bool:
         """Return whether `repair` would change the row."""
         return _lags_behind(await self.row(history.instance_id), history, None)
@@ -310,12 +324,12 @@ class InstanceTable:
             return None
         return await self._column_text(started.instance.instance_id, "Input", started.input)
 
-    async def purge(self, instance_id: str) -> bool:
-        """Delete the row. Returns False if there was none."""
+    async def purge(self, instance_id: str, *, if_match: str = ANY_ETAG) -> bool:
+        """Delete the row. Returns False if there was none, or one with another ETag."""
         row = Row(escape_key(instance_id), "", {})
         try:
-            await self._table.submit([TableOperation(Operation.DELETE, row, ANY_ETAG)])
-        except NotFound:
+            await self._table.submit([TableOperation(Operation.DELETE, row, if_match)])
+        except (NotFound, PreconditionFailed):
             return False
         return True
 

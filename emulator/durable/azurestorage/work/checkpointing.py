@@ -79,20 +79,31 @@ class Checkpointer:
             # The columns of this episode alone would make a row without a name.
             await self._instances.repair(episode.history, self._history)
         await self._send(episode, outcome)
+        # Again, because this host may have been suspended meanwhile.
+        await self._check_lease(session)
         before = episode.history
         after, stored = await self._history.append(
             before, outcome.instance, outcome.new_events, past_count=outcome.past_count
         )
+        if before.etag is None and not await self._owns(session) and not await self._instances.knows(after):
+            # There was no sentinel any more that would have refused this history. Nothing would ever continue it: the
+            # answers to its messages have come already.
+            await self._history.withdraw(after)
+            raise LockLost(f'Instance "{instance_id}" was purged while this host was suspended.')
         self._recent.note(after)
         # Without a history in the cache, another host may have written the row since this one did.
         is_known = before.is_row_current and before.execution_id == after.execution_id
         # Read before it is known that the history is the latest: who writes the row after that changes its ETag.
         etag = await self._row_etag(instance_id, is_known=is_known) if self._guard_row else None
+        written = None
         if await self._is_latest(after, session):
-            await self._write_row(after, stored, outcome.custom_status, etag)
+            written = await self._write_row(after, stored, outcome.custom_status, etag)
         if not await self._is_latest(after, session):
             latest = await self._history.load(instance_id)
-            if await self._instances.repair(latest, self._history):
+            if latest.execution_id is None and written is not None:
+                # Others have continued the instance, and it was purged before this row was written.
+                await self._instances.purge(instance_id, if_match=written)
+            elif await self._instances.repair(latest, self._history):
                 # The row of the other host was overwritten, with its custom status.
                 self._sessions.restore_status(latest)
         elif await self._partitions.confirm(session.queue_name):
@@ -130,10 +141,12 @@ class Checkpointer:
 
     async def _write_row(
         self, history: History, stored: Sequence[StoredEvent], custom_status: str | None, etag: str | None
-    ) -> None:
+    ) -> str | None:
+        """Write the status row and return its new ETag."""
         new_etag = await self._instances.checkpoint(history, stored, custom_status, if_match=etag)
         if self._guard_row and new_etag is not None:
             self._row_etags[history.instance_id] = new_etag
+        return new_etag
 
     async def _send(self, episode: Episode, outcome: EpisodeOutcome) -> None:
         """Send the messages of an episode in parallel; raise the first error after all requests have ended."""

@@ -33,7 +33,7 @@ from emulator.durable.hub import OrchestrationWorkItem
 from emulator.errors import EmulatorError
 from emulator.instant import Instant
 from emulator.logs import get_logger
-from emulator.polling.log_once import LogOnce
+from emulator.polling.log_once import LogOnce, short_reason
 from emulator.storage.port import StorageOutage
 
 _log = get_logger(__name__)
@@ -454,7 +454,7 @@ class Sessions:
         if not isinstance(error, StorageOutage) and self._reported.is_first(session.instance_id, str(error)):
             # An EmulatorError has a message for users. Any other error is a defect, and needs its traceback.
             traceback = None if isinstance(error, EmulatorError) else error
-            _log.error('Instance "%s" %s: %s', session.instance_id, problem, error, exc_info=traceback)
+            _log.error('Instance "%s" %s: %s', session.instance_id, problem, short_reason(error), exc_info=traceback)
 
     def _end(self, session: Session) -> None:
         session.is_closed = True
