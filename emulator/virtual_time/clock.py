@@ -104,8 +104,8 @@ class VirtualClock:
     def running(self, until: datetime | None = None, *, upkeep: bool = False) -> Iterator[None]:
         """While entered, time jumps by itself whenever everything is idle, but not beyond `until`.
 
-        `upkeep`: stop at upkeep sleepers too, as in real time, also within blocks that do not. Slow; for tests of leases
-        and polling.
+        `upkeep`: stop at upkeep sleepers too, as in real time, also within blocks that do not. Slow; for tests of
+        leases and polling.
         """
         permit = _Permit(until or _NEVER, upkeep)
         self._permits.append(permit)
