@@ -13,7 +13,6 @@ from emulator.check.azure_offers import SDK_MEMBERS
 from emulator.check.findings import Finding
 from emulator.check.requirements import FILE_NAME, requirements_of
 from emulator.check.resolving import Scope
-from emulator.check.sources import AppSources
 from emulator.check.syntax import own_nodes
 
 PACKAGE: Final = "azure-functions-durable"
@@ -43,6 +42,7 @@ def member_findings(scope: Scope, variables: Collection[str], owner: Owner) -> I
     assigned = {
         node.id for node in own_nodes(scope.function) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
     }
+    requirements = [each.text for each in requirements_of(scope.sources) if each.name == PACKAGE]
     for node in nodes:
         name, variable = node.attr, ast.unparse(node.value)
         if name in own or name.startswith("_") or variable in assigned:
@@ -53,7 +53,7 @@ def member_findings(scope: Scope, variables: Collection[str], owner: Owner) -> I
             advice = f" Did you mean {variable}.{near[0]}?" if near else ""
             text = f"{variable}.{name} does not exist: the {_SHOWN[owner]} of {PACKAGE} has no member {name}.{advice}"
             yield scope.source.finding("AZ311", node, text)
-        elif since is not None and not _allows(scope.sources, _version(since)):
+        elif since is not None and not all(_reaches(requirement, _version(since)) for requirement in requirements):
             text = (
                 f"{variable}.{name} needs {PACKAGE} {since}, and {FILE_NAME} allows only older releases. Raise the "
                 "version there."
@@ -72,13 +72,8 @@ def _installed_members(owner: Owner) -> frozenset[str]:
     return frozenset(dir(getattr(durable, _CLASSES[owner], None)))
 
 
-def _allows(sources: AppSources, since: Version) -> bool:
-    """Return whether requirements.txt allows a release of the SDK that is not older than `since`."""
-    lines = [each.text for each in requirements_of(sources) if each.name == PACKAGE]
-    return all(_reaches(line, since) for line in lines)
-
-
 def _reaches(requirement: str, since: Version) -> bool:
+    """Return whether a line of requirements.txt allows a release that is not older than `since`."""
     for operator, text, is_prefix in _CLAUSE.findall(requirement.partition(";")[0].partition("#")[0]):
         version = _version(text.strip("."))
         if operator == "~=" or is_prefix:
