@@ -128,7 +128,9 @@ def test_every_setting_of_our_own_is_documented() -> None:
 def test_every_setting_is_in_the_reference() -> None:
     # Names that Azure defines, as whole texts in the code.
     pattern = r"\"((?:FUNCTIONS|WEBSITE|PYTHON|DURABLE)_[A-Z_]+|AzureWebJobs[A-Z]\w+|languageWorkers:[\w:]+|NO_COLOR)\""
-    code = "\n".join(path.read_text() for path in sorted(PACKAGE.rglob("*.py")) if PACKAGE / "check" not in path.parents)
+    code = "\n".join(
+        path.read_text() for path in sorted(PACKAGE.rglob("*.py")) if PACKAGE / "check" not in path.parents
+    )
     page = (ROOT / "docs" / "reference" / "settings.md").read_text()
     # The last one is metadata of blobs, the others are variables of the interpreter.
     found = set(re.findall(pattern, code)) - {

@@ -22,6 +22,7 @@ from emulator.durable.azurestorage.tracking.rows import UnreadableRow
 from emulator.durable.core.events import ExecutionStarted, HistoryEvent
 from emulator.durable.core.identity import FunctionKind, is_entity
 from emulator.durable.core.state import SOURCE_INSTANCE_ID
+from emulator.durable.engine.work_log import WorkKey
 from emulator.durable.hub import InstanceStatus
 from emulator.host.admin.api import json_response
 from emulator.host.http.routing.routes import HttpCall, Route
@@ -78,12 +79,13 @@ class _Instance:
         return json_response({**_status_members(status), **facts, "isEntity": is_entity(instance_id), "now": now})
 
     async def changes(self, call: HttpCall) -> web.StreamResponse:
-        """Send an event whenever the status row has changed, and `{"isDeleted": true}` when it is gone."""
+        """Send an event now and whenever the status row has changed, and `{"isDeleted": true}` when it is gone."""
         instance_id = call.values["instanceId"]
 
         async def batches() -> AsyncIterator[list[Mapping[str, Any]]]:
             seen = await self._hub.reader.row_etag(instance_id)
-            yield []
+            # Otherwise a change between the reader's last look and this one would not be noticed.
+            yield [{"isDeleted": seen is None}]
             while seen is not None:
                 await self._hub.wait_for_next_look()
                 etag = await self._hub.reader.row_etag(instance_id)
@@ -100,7 +102,12 @@ class _Instance:
         if not history:
             await self._status(instance_id)
             return json_response({"rows": [], "episodes": 0, "events": 0})
-        result = timeline(history, now=self._now())
+        services = self._hub.services
+        result = timeline(
+            history,
+            now=self._now(),
+            began_at=lambda task: services.work_log.began_at(WorkKey(instance_id, task)) if services else None,
+        )
         return json_response(
             {
                 "name": result.name,
@@ -113,6 +120,8 @@ class _Instance:
                 "runs": [_span_members(span) for span in result.runs[:_ROWS_LIMIT]],
                 "rows": [_row_of_timeline(row) for row in result.rows[:_ROWS_LIMIT]],
                 "isCut": len(result.rows) > _ROWS_LIMIT,
+                # Then no other host can run an activity whose begin is not known here.
+                "isOnlyHost": self._hub.is_only_host,
             }
         )
 
@@ -337,6 +346,7 @@ def _row_of_timeline(row: Row) -> dict[str, Any]:
             {
                 "scheduledAt": attempt.scheduled_at.text,
                 "scheduledIndex": attempt.scheduled_index,
+                "beganAt": _text_of(attempt.began_at),
                 "endedAt": _text_of(attempt.ended_at),
                 "endedIndex": attempt.ended_index,
                 "seenAt": _text_of(attempt.seen_at),
