@@ -148,7 +148,7 @@ async def read_to_the_end(session: aiohttp.ClientSession, url: str) -> None:
     complete = False
     while not complete:
         async with session.get(f"{url}/azemu/api/instances") as response:
-            complete = (await response.json())["complete"]
+            complete = (await response.json())["isComplete"]
     wall, processor = time.perf_counter() - wall, time.process_time() - processor
     print(f"| until all instances are read | {wall * 1000:.0f} ms | {processor * 1000:.0f} ms | |", flush=True)
 

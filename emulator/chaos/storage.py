@@ -12,33 +12,29 @@ after the operation was done, messages that come late, twice or in another order
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TypeVar
 
 from emulator.chaos.plan import CRASHES, Fault, FaultPlan, Injected
 from emulator.clock import Clock
-from emulator.storage.filters import Condition
 from emulator.storage.port import (
     ANY_ETAG,
     ZERO,
     AlreadyExists,
     BlobContainer,
-    BlobProperties,
-    BlobRange,
     Lease,
-    Page,
     PopReceiptMismatch,
     PreconditionFailed,
     Queue,
     QueueMessage,
-    Row,
     StorageAccount,
     StorageOutage,
     Table,
     TableOperation,
 )
+from emulator.storage.wrapped import WrappedAccount, WrappedContainer, WrappedLease, WrappedQueue, WrappedTable
 
 T = TypeVar("T")
 
@@ -98,11 +94,9 @@ class _Faults:
     is_spared: Callable[[], bool]
     before_call: Callable[[], Awaitable[bool]] | None
 
-    async def call(
-        self, operation: str, target: str, work: Callable[[], Awaitable[T]], possible: Collection[Fault] = _ANY_CALL
-    ) -> T:
+    async def call(self, operation: str, target: str, work: Callable[[], Awaitable[T]], /) -> T:
         """Do a call with its fault, if that is none of those that only some calls have."""
-        fault = await self.begin(operation, target, possible)
+        fault = await self.begin(operation, target, _ANY_CALL)
         return await self.end(fault, work)
 
     async def begin(self, operation: str, target: str, possible: Collection[Fault]) -> Injected | None:
@@ -148,20 +142,10 @@ class _Faults:
             raise StorageOutage(f"Chaos: the host has crashed before {operation}.")
 
 
-class _Queue:
+class _Queue(WrappedQueue):
     def __init__(self, real: Queue, faults: _Faults) -> None:
-        self._real = real
+        super().__init__(real, faults.call)
         self._faults = faults
-
-    @property
-    def name(self) -> str:
-        return self._real.name
-
-    async def create(self) -> bool:
-        return await self._faults.call("queue.create", self.name, self._real.create)
-
-    async def drop(self) -> bool:
-        return await self._faults.call("queue.drop", self.name, self._real.drop)
 
     async def put(self, body: str, *, visible_in: timedelta = ZERO, lives_for: timedelta | None = None) -> QueueMessage:
         fault = await self._faults.begin("queue.put", self.name, _PUT)
@@ -188,9 +172,6 @@ class _Queue:
 
         return await self._faults.end(fault, answer)
 
-    async def peek(self, *, limit: int) -> list[QueueMessage]:
-        return await self._faults.call("queue.peek", self.name, lambda: self._real.peek(limit=limit))
-
     async def hide(self, message: QueueMessage, *, hide_for: timedelta, body: str | None = None) -> QueueMessage:
         fault = await self._faults.begin("queue.hide", self.name, _LOCKED)
         await self._lose_lock(fault, message)
@@ -207,49 +188,11 @@ class _Queue:
             await self._real.hide(message, hide_for=ZERO)
             raise PopReceiptMismatch(f"Chaos: {injected}.", status=400, code="PopReceiptMismatch")
 
-    async def clear(self) -> None:
-        await self._faults.call("queue.clear", self.name, self._real.clear)
 
-    async def count(self) -> int:
-        return await self._faults.call("queue.count", self.name, self._real.count)
-
-    async def wait(self, at_most: timedelta) -> None:
-        await self._real.wait(at_most)
-
-
-class _Table:
+class _Table(WrappedTable):
     def __init__(self, real: Table, faults: _Faults) -> None:
-        self._real = real
+        super().__init__(real, faults.call)
         self._faults = faults
-
-    @property
-    def name(self) -> str:
-        return self._real.name
-
-    async def create(self) -> bool:
-        return await self._faults.call("table.create", self.name, self._real.create)
-
-    async def drop(self) -> bool:
-        return await self._faults.call("table.drop", self.name, self._real.drop)
-
-    async def read(self, partition_key: str, row_key: str, *, select: Sequence[str] = ()) -> Row:
-        return await self._faults.call(
-            "table.read", self.name, lambda: self._real.read(partition_key, row_key, select=select)
-        )
-
-    async def page(
-        self,
-        where: Condition | None = None,
-        *,
-        select: Sequence[str] = (),
-        limit: int = 1000,
-        continuation: str | None = None,
-    ) -> Page:
-        return await self._faults.call(
-            "table.page",
-            self.name,
-            lambda: self._real.page(where, select=select, limit=limit, continuation=continuation),
-        )
 
     async def submit(self, operations: Sequence[TableOperation]) -> list[str | None]:
         is_conditional = any(operation.if_match not in (None, ANY_ETAG) for operation in operations)
@@ -260,14 +203,10 @@ class _Table:
         return await self._faults.end(fault, lambda: self._real.submit(operations))
 
 
-class _Lease:
+class _Lease(WrappedLease):
     def __init__(self, real: Lease, target: str, faults: _Faults) -> None:
-        self._real = real
-        self._target = target
+        super().__init__(real, target, faults.call)
         self._faults = faults
-
-    async def acquire(self, lease_id: str, *, duration: timedelta | None) -> None:
-        await self._faults.call("lease.acquire", self._target, lambda: self._real.acquire(lease_id, duration=duration))
 
     async def renew(self, lease_id: str) -> None:
         fault = await self._faults.begin("lease.renew", self._target, _LOCKED)
@@ -276,119 +215,20 @@ class _Lease:
             raise AlreadyExists(f"Chaos: {fault}.", status=409, code="LeaseIdMismatchWithLeaseOperation")
         await self._faults.end(fault, lambda: self._real.renew(lease_id))
 
-    async def change(self, lease_id: str, *, new_lease_id: str) -> None:
-        await self._faults.call(
-            "lease.change", self._target, lambda: self._real.change(lease_id, new_lease_id=new_lease_id)
-        )
 
-    async def release(self, lease_id: str) -> None:
-        await self._faults.call("lease.release", self._target, lambda: self._real.release(lease_id))
-
-    async def break_(self, *, after: timedelta | None = None) -> None:
-        await self._faults.call("lease.break", self._target, lambda: self._real.break_(after=after))
-
-
-class _Container:
+class _Container(WrappedContainer):
     def __init__(self, real: BlobContainer, faults: _Faults) -> None:
-        self._real = real
+        super().__init__(real, faults.call)
         self._faults = faults
 
-    @property
-    def name(self) -> str:
-        return self._real.name
-
-    async def _call(self, operation: str, work: Callable[[], Awaitable[T]]) -> T:
-        # The container and not the blob: names of blobs contain ids that are different in every run.
-        return await self._faults.call(f"blob.{operation}", self.name, work)
-
-    async def create(self) -> bool:
-        return await self._call("create container", self._real.create)
-
-    async def drop(self, *, lease_id: str | None = None) -> bool:
-        return await self._call("drop container", lambda: self._real.drop(lease_id=lease_id))
-
-    async def exists(self) -> bool:
-        return await self._call("exists", self._real.exists)
-
-    async def list(self, prefix: str = "") -> AsyncIterator[BlobProperties]:
-        fault = await self._faults.begin("blob.list", self.name, _ANY_CALL)
-        await self._faults.end(fault, _nothing)
-        async for properties in self._real.list(prefix):
-            yield properties
-
-    async def properties(self, blob: str) -> BlobProperties:
-        return await self._call("properties", lambda: self._real.properties(blob))
-
-    async def read(self, blob: str) -> bytes:
-        return await self._call("read", lambda: self._real.read(blob))
-
-    async def read_range(self, blob: str, offset: int, length: int, *, if_match: str | None = None) -> BlobRange:
-        return await self._call("read", lambda: self._real.read_range(blob, offset, length, if_match=if_match))
-
-    async def write(
-        self,
-        blob: str,
-        content: bytes,
-        *,
-        only_if_new: bool = False,
-        if_match: str | None = None,
-        lease_id: str | None = None,
-        content_type: str = "application/octet-stream",
-        metadata: Mapping[str, str] | None = None,
-    ) -> BlobProperties:
-        return await self._call(
-            "write",
-            lambda: self._real.write(
-                blob,
-                content,
-                only_if_new=only_if_new,
-                if_match=if_match,
-                lease_id=lease_id,
-                content_type=content_type,
-                metadata=metadata,
-            ),
-        )
-
-    async def set_metadata(self, blob: str, metadata: Mapping[str, str], *, lease_id: str | None = None) -> None:
-        await self._call("set metadata", lambda: self._real.set_metadata(blob, metadata, lease_id=lease_id))
-
-    async def write_blocks(
-        self,
-        blob: str,
-        blocks: AsyncIterator[bytes],
-        *,
-        content_type: str = "application/octet-stream",
-        metadata: Mapping[str, str] | None = None,
-    ) -> BlobProperties:
-        return await self._call(
-            "write", lambda: self._real.write_blocks(blob, blocks, content_type=content_type, metadata=metadata)
-        )
-
-    async def delete(self, blob: str, *, lease_id: str | None = None) -> bool:
-        return await self._call("delete", lambda: self._real.delete(blob, lease_id=lease_id))
-
-    def changes(self) -> int:
-        return self._real.changes()
-
-    async def wait(self, at_most: timedelta, *, since: int) -> None:
-        await self._real.wait(at_most, since=since)
-
-    def lease(self, blob: str | None = None) -> Lease:
-        target = self.name if blob is None else f"{self.name}/{blob}"
-        return _Lease(self._real.lease(blob), target, self._faults)
-
-    def url(self, blob: str) -> str:
-        return self._real.url(blob)
+    def _lease(self, real: Lease, target: str) -> Lease:
+        return _Lease(real, target, self._faults)
 
 
-class _Account:
+class _Account(WrappedAccount):
     def __init__(self, real: StorageAccount, faults: _Faults) -> None:
-        self._real = real
+        super().__init__(real, faults.call)
         self._faults = faults
-
-    @property
-    def description(self) -> str:
-        return self._real.description
 
     def queue(self, name: str) -> Queue:
         return _Queue(self._real.queue(name), self._faults)
@@ -398,22 +238,3 @@ class _Account:
 
     def container(self, name: str) -> BlobContainer:
         return _Container(self._real.container(name), self._faults)
-
-    def queues(self, prefix: str = "") -> AsyncIterator[str]:
-        return self._listed("queues", self._real.queues(prefix))
-
-    def tables(self, prefix: str = "") -> AsyncIterator[str]:
-        return self._listed("tables", self._real.tables(prefix))
-
-    def containers(self, prefix: str = "") -> AsyncIterator[str]:
-        return self._listed("containers", self._real.containers(prefix))
-
-    async def _listed(self, kind: str, names: AsyncIterator[str]) -> AsyncIterator[str]:
-        fault = await self._faults.begin("account.list", kind, _ANY_CALL)
-        await self._faults.end(fault, _nothing)
-        async for name in names:
-            yield name
-
-
-async def _nothing() -> None:
-    """Stand for a call without an answer."""

@@ -73,7 +73,10 @@ def _arguments(parser: argparse.ArgumentParser) -> Iterator[Candidate]:
 def bash_script(contexts: Sequence[Context]) -> str:
     """Return the script for bash."""
     # The longest words come first, because shells take the first case that matches.
-    cases = "".join(f"    {_pattern(context)}) words={_quoted(_words(context))} ;;\n" for context in contexts[::-1])
+    cases = "".join(
+        f"    {_pattern(context)}) words={_quoted(' '.join(each.word for each in context.candidates))} ;;\n"
+        for context in contexts[::-1]
+    )
     return f"""\
 # Completion of azemu for bash.
 _azemu() {{
@@ -165,10 +168,6 @@ def _pattern(context: Context) -> str:
     """Return the pattern of `case` that the words before the cursor match, which end with a space."""
     before = " ".join((*context.words, "")) or " "
     return _quoted(before) if context.is_group else f"{_quoted(before)}*"
-
-
-def _words(context: Context) -> str:
-    return " ".join(candidate.word for candidate in context.candidates)
 
 
 def _quoted(text: str) -> str:

@@ -104,8 +104,9 @@ class HistoryTransfer:
                 continue
             names.add(name)
             history = await self._hub.history(name)
+            started = next((event for event in history if isinstance(event, ExecutionStarted)), None)
             # The id may belong to another run of the parent.
-            if history and _parent_id(history) in names:
+            if started and started.parent and started.parent.instance.instance_id in names:
                 instances.append(await self._recorded(name))
                 queue += _children(history)
         return document_of(instances, task_hub=self._hub.name, exported_at=self._now())
@@ -209,7 +210,11 @@ class HistoryTransfer:
     async def fork(self, instance_id: str, options: ForkOptions) -> Members:
         """Fork an instance. Returns the new id and what was done. Raises TransferRefused, ForkRefused."""
         history = await self._history(instance_id)
-        new_id = options.instance_id or self._fork_id(instance_id, options.at)
+        new_id = options.instance_id
+        if not new_id:
+            # Lists show where it comes from. The digits let the same event be forked again.
+            readable = f"{instance_id}-fork{options.at}-{self._new_id()[:4]}"
+            new_id = readable if storage_problem(readable) is None else self._new_id()
         await self._check_free(new_id)
         forked = fork(
             history,
@@ -235,11 +240,6 @@ class HistoryTransfer:
             "eventsLeftOut": list(forked.left_out),
             "fixedChildren": list(dict.fromkeys(forked.restarted)),
         }
-
-    def _fork_id(self, instance_id: str, at: int) -> str:
-        # Lists show where it comes from. The digits let the same event be forked again.
-        readable = f"{instance_id}-fork{at}-{self._new_id()[:4]}"
-        return readable if storage_problem(readable) is None else self._new_id()
 
     async def _refuse_replaced_children(self, history: Sequence[HistoryEvent], forked: Fork) -> None:
         """Raise TransferRefused if the fork starts a running child of the recorded instance again under its id."""
@@ -322,8 +322,3 @@ def _new_parent(copy: _Copy, ids: Mapping[str, str], executions: Mapping[str, st
 
 def _children(history: Sequence[HistoryEvent]) -> Sequence[str]:
     return [event.instance_id for event in history if isinstance(event, SubOrchestrationInstanceCreated)]
-
-
-def _parent_id(history: Sequence[HistoryEvent]) -> str | None:
-    started = next((event for event in history if isinstance(event, ExecutionStarted)), None)
-    return started.parent.instance.instance_id if started and started.parent else None

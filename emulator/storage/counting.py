@@ -11,27 +11,16 @@ that repetitions of a request without a response are not seen.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import timedelta
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeVar
 
-from emulator.storage.filters import Condition
-from emulator.storage.port import (
-    ZERO,
-    BlobContainer,
-    BlobProperties,
-    BlobRange,
-    Lease,
-    Page,
-    Queue,
-    QueueMessage,
-    Row,
-    StorageAccount,
-    Table,
-    TableOperation,
-)
+from emulator.storage.port import BlobContainer, BlobProperties, Queue, QueueMessage, StorageAccount
+from emulator.storage.wrapped import WrappedAccount, WrappedContainer, WrappedQueue
+
+T = TypeVar("T")
 
 # A context variable, because a task that is created while it is set inherits it: its requests have the same cause.
 _cause: Final[ContextVar[str]] = ContextVar("function that causes storage requests", default="")
@@ -83,200 +72,59 @@ def counted(account: StorageAccount, counts: RequestCounts) -> StorageAccount:
     return _Account(account, counts)
 
 
-# The classes below count and pass on, instead of counters in the storage clients: so all kinds of accounts are counted
-# by the same rules, and requests of the dashboard, which has the accounts without them, are left out.
-class _Queue:
-    def __init__(self, real: Queue, counts: RequestCounts) -> None:
-        self._real = real
+# Service and operation of the calls, in the words of the price lists. A call that is not here is named like the
+# request it makes. All operations of a lease have one price, so the report does not tell them apart.
+_REQUESTS: Final = {
+    "queue.drop": ("queue", "delete queue"),
+    "queue.hide": ("queue", "update"),
+    "queue.count": ("queue", "properties"),
+    "table.drop": ("table", "delete table"),
+    "table.page": ("table", "query"),
+    # A transaction of several operations is one request, and is billed as one.
+    "table.submit": ("table", "write"),
+    "blob.create container": ("blob", "create"),
+    "blob.drop container": ("blob", "delete container"),
+    "blob.exists": ("blob", "properties"),
+    "blob.set metadata": ("blob", "write"),
+    "account.queues": ("queue", "list"),
+    "account.tables": ("table", "list"),
+    "account.containers": ("blob", "list"),
+}
+
+
+class _Counting:
+    """Function that counts calls and does them."""
+
+    # The account is wrapped, instead of counters in the storage clients: so all kinds of accounts are counted by the
+    # same rules, and requests of the dashboard, which has the accounts as they are, are left out.
+    def __init__(self, counts: RequestCounts) -> None:
         self._counts = counts
 
-    @property
-    def name(self) -> str:
-        return self._real.name
+    async def __call__(self, operation: str, target: str, work: Callable[[], Awaitable[T]], /) -> T:
+        service, _, name = operation.partition(".")
+        if service == "lease":
+            self._counts.add("blob", "lease", target.partition("/")[0])
+        else:
+            self._counts.add(*_REQUESTS.get(operation, (service, name)), target)
+        return await work()
 
-    def _count(self, operation: str) -> None:
-        self._counts.add("queue", operation, self._real.name)
 
-    async def create(self) -> bool:
-        self._count("create")
-        return await self._real.create()
-
-    async def drop(self) -> bool:
-        self._count("delete queue")
-        return await self._real.drop()
-
-    async def put(self, body: str, *, visible_in: timedelta = ZERO, lives_for: timedelta | None = None) -> QueueMessage:
-        self._count("put")
-        return await self._real.put(body, visible_in=visible_in, lives_for=lives_for)
+class _Queue(WrappedQueue):
+    def __init__(self, real: Queue, counts: RequestCounts) -> None:
+        super().__init__(real, _Counting(counts))
+        self._counts = counts
 
     async def get(self, *, limit: int, hide_for: timedelta) -> list[QueueMessage]:
         # Counted afterwards, because only the response tells whether the poll has found a message.
         messages = await self._real.get(limit=limit, hide_for=hide_for)
-        self._counts.add("queue", "get", self._real.name, is_idle=not messages)
+        self._counts.add("queue", "get", self.name, is_idle=not messages)
         return messages
 
-    async def peek(self, *, limit: int) -> list[QueueMessage]:
-        self._count("peek")
-        return await self._real.peek(limit=limit)
 
-    async def hide(self, message: QueueMessage, *, hide_for: timedelta, body: str | None = None) -> QueueMessage:
-        self._count("update")
-        return await self._real.hide(message, hide_for=hide_for, body=body)
-
-    async def delete(self, message: QueueMessage) -> None:
-        self._count("delete")
-        await self._real.delete(message)
-
-    async def clear(self) -> None:
-        self._count("clear")
-        await self._real.clear()
-
-    async def count(self) -> int:
-        self._count("properties")
-        return await self._real.count()
-
-    # Not counted: it is no operation of the service, see storage.port.
-    async def wait(self, at_most: timedelta) -> None:
-        await self._real.wait(at_most)
-
-
-class _Table:
-    def __init__(self, real: Table, counts: RequestCounts) -> None:
-        self._real = real
-        self._counts = counts
-
-    @property
-    def name(self) -> str:
-        return self._real.name
-
-    def _count(self, operation: str) -> None:
-        self._counts.add("table", operation, self._real.name)
-
-    async def create(self) -> bool:
-        self._count("create")
-        return await self._real.create()
-
-    async def drop(self) -> bool:
-        self._count("delete table")
-        return await self._real.drop()
-
-    async def read(self, partition_key: str, row_key: str, *, select: Sequence[str] = ()) -> Row:
-        self._count("read")
-        return await self._real.read(partition_key, row_key, select=select)
-
-    async def page(
-        self,
-        where: Condition | None = None,
-        *,
-        select: Sequence[str] = (),
-        limit: int = 1000,
-        continuation: str | None = None,
-    ) -> Page:
-        self._count("query")
-        return await self._real.page(where, select=select, limit=limit, continuation=continuation)
-
-    async def submit(self, operations: Sequence[TableOperation]) -> list[str | None]:
-        # A transaction of several operations is one request, and is billed as one.
-        self._count("write")
-        return await self._real.submit(operations)
-
-
-class _Lease:
-    def __init__(self, real: Lease, container: str, counts: RequestCounts) -> None:
-        self._real = real
-        self._container = container
-        self._counts = counts
-
-    def _count(self) -> None:
-        # All operations of a lease have one price, so the report does not tell them apart.
-        self._counts.add("blob", "lease", self._container)
-
-    async def acquire(self, lease_id: str, *, duration: timedelta | None) -> None:
-        self._count()
-        await self._real.acquire(lease_id, duration=duration)
-
-    async def renew(self, lease_id: str) -> None:
-        self._count()
-        await self._real.renew(lease_id)
-
-    async def change(self, lease_id: str, *, new_lease_id: str) -> None:
-        self._count()
-        await self._real.change(lease_id, new_lease_id=new_lease_id)
-
-    async def release(self, lease_id: str) -> None:
-        self._count()
-        await self._real.release(lease_id)
-
-    async def break_(self, *, after: timedelta | None = None) -> None:
-        self._count()
-        await self._real.break_(after=after)
-
-
-class _Container:
+class _Container(WrappedContainer):
     def __init__(self, real: BlobContainer, counts: RequestCounts) -> None:
-        self._real = real
+        super().__init__(real, _Counting(counts))
         self._counts = counts
-
-    @property
-    def name(self) -> str:
-        return self._real.name
-
-    def _count(self, operation: str) -> None:
-        self._counts.add("blob", operation, self._real.name)
-
-    async def create(self) -> bool:
-        self._count("create")
-        return await self._real.create()
-
-    async def drop(self, *, lease_id: str | None = None) -> bool:
-        self._count("delete container")
-        return await self._real.drop(lease_id=lease_id)
-
-    async def exists(self) -> bool:
-        self._count("properties")
-        return await self._real.exists()
-
-    def list(self, prefix: str = "") -> AsyncIterator[BlobProperties]:
-        self._count("list")
-        return self._real.list(prefix)
-
-    async def properties(self, blob: str) -> BlobProperties:
-        self._count("properties")
-        return await self._real.properties(blob)
-
-    async def read(self, blob: str) -> bytes:
-        self._count("read")
-        return await self._real.read(blob)
-
-    async def read_range(self, blob: str, offset: int, length: int, *, if_match: str | None = None) -> BlobRange:
-        self._count("read")
-        return await self._real.read_range(blob, offset, length, if_match=if_match)
-
-    async def write(
-        self,
-        blob: str,
-        content: bytes,
-        *,
-        only_if_new: bool = False,
-        if_match: str | None = None,
-        lease_id: str | None = None,
-        content_type: str = "application/octet-stream",
-        metadata: Mapping[str, str] | None = None,
-    ) -> BlobProperties:
-        self._count("write")
-        return await self._real.write(
-            blob,
-            content,
-            only_if_new=only_if_new,
-            if_match=if_match,
-            lease_id=lease_id,
-            content_type=content_type,
-            metadata=metadata,
-        )
-
-    async def set_metadata(self, blob: str, metadata: Mapping[str, str], *, lease_id: str | None = None) -> None:
-        self._count("write")
-        await self._real.set_metadata(blob, metadata, lease_id=lease_id)
 
     async def write_blocks(
         self,
@@ -288,57 +136,20 @@ class _Container:
     ) -> BlobProperties:
         async def counted_blocks() -> AsyncIterator[bytes]:
             async for block in blocks:
-                self._count("write")
+                self._counts.add("blob", "write", self.name)
                 yield block
 
-        # The list of the blocks is a request besides.
-        self._count("write")
-        return await self._real.write_blocks(blob, counted_blocks(), content_type=content_type, metadata=metadata)
-
-    async def delete(self, blob: str, *, lease_id: str | None = None) -> bool:
-        self._count("delete")
-        return await self._real.delete(blob, lease_id=lease_id)
-
-    def changes(self) -> int:
-        return self._real.changes()
-
-    async def wait(self, at_most: timedelta, *, since: int) -> None:
-        await self._real.wait(at_most, since=since)
-
-    def lease(self, blob: str | None = None) -> Lease:
-        return _Lease(self._real.lease(blob), self._real.name, self._counts)
-
-    def url(self, blob: str) -> str:
-        return self._real.url(blob)
+        # The list of the blocks is a request besides, counted by the call.
+        return await super().write_blocks(blob, counted_blocks(), content_type=content_type, metadata=metadata)
 
 
-class _Account:
+class _Account(WrappedAccount):
     def __init__(self, real: StorageAccount, counts: RequestCounts) -> None:
-        self._real = real
+        super().__init__(real, _Counting(counts))
         self._counts = counts
-
-    @property
-    def description(self) -> str:
-        return self._real.description
 
     def queue(self, name: str) -> Queue:
         return _Queue(self._real.queue(name), self._counts)
 
-    def table(self, name: str) -> Table:
-        return _Table(self._real.table(name), self._counts)
-
     def container(self, name: str) -> BlobContainer:
         return _Container(self._real.container(name), self._counts)
-
-    def queues(self, prefix: str = "") -> AsyncIterator[str]:
-        # The prefix is the target here and below: a listing of names belongs to no single queue, table or container.
-        self._counts.add("queue", "list", prefix)
-        return self._real.queues(prefix)
-
-    def tables(self, prefix: str = "") -> AsyncIterator[str]:
-        self._counts.add("table", "list", prefix)
-        return self._real.tables(prefix)
-
-    def containers(self, prefix: str = "") -> AsyncIterator[str]:
-        self._counts.add("blob", "list", prefix)
-        return self._real.containers(prefix)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import aiohttp
 import pytest
 
 from emulator.testing import AppUnderTest, start
@@ -75,6 +76,8 @@ async def test_an_order_on_all_tabs(app: AppUnderTest) -> None:
     await app.wait("order-1")
     order = await ask(app, "instances/order-1")
     assert (order["status"], order["output"]["text"]) == ("Completed", "9")
+    # That of the orchestration, which has none; not that of its row.
+    assert not order["version"]
     assert json.loads(json.loads(order["input"]["text"])) == {"name": "tea"}
     assert [child["instanceId"] for child in order["children"]] == ["child-of-order-1"]
     child = await ask(app, "instances/child-of-order-1")
@@ -172,6 +175,22 @@ async def test_an_id_of_dots_is_an_id(app: AppUnderTest) -> None:
         assert (await ask(app, f"instances/-?dots={instance_id}"))["instanceId"] == instance_id
         assert (await ask(app, f"why/-?dots={instance_id}"))["instanceId"] == instance_id
         assert (await ask(app, f"instances/-/timeline?dots={instance_id}"))["events"] > 0
+
+
+async def test_a_change_before_its_stream_is_open_is_the_first_event(app: AppUnderTest) -> None:
+    await app.client.start_new("approval", "seen")
+    await app.settle()
+    version = (await ask(app, "instances/seen"))["rowVersion"]
+    await app.client.raise_event("seen", "decision", "yes")
+    await app.wait("seen")
+    async with aiohttp.ClientSession(app.url) as client:
+        async with client.get("/azemu/api/instances/seen/changes", params={"version": version}) as stream:
+            lines = [await stream.content.readline() for _ in range(3)]
+            assert lines == [b": open\n", b"\n", b'data: {"isDeleted":false}\n']
+        # The end of a purged instance, however late the page asks.
+        await app.client.purge_instance_history("seen")
+        async with client.get("/azemu/api/instances/seen/changes", params={"version": version}) as stream:
+            assert await stream.text() == ': open\n\ndata: {"isDeleted":true}\n\n'
 
 
 @pytest.mark.parametrize(

@@ -53,9 +53,12 @@ class EventGridOutput:
             return
         batch = batch_of(items)
         topic = topic_of(binding.properties, self._context.settings)
-        if topic.is_local(self._context.origin()) and not self._has_route(topic.endpoint):
-            self._deliver(binding, topic, batch)
-            return
+        if topic.is_local(self._context.origin()):
+            # An HTTP function of the app may take the place of the topic.
+            path = split_path(urlsplit(topic.endpoint).path)
+            if path is None or first_match(self._context.routes.all, "POST", path) is None:
+                self._deliver(binding, topic, batch)
+                return
         problem = credential_problem(topic, member_of(binding.properties, "topicKeySetting"))
         if problem is not None:
             raise TopicNotConfigured(problem)
@@ -67,11 +70,6 @@ class EventGridOutput:
         for task in self._deliveries:
             task.cancel()
         await asyncio.gather(*self._deliveries, return_exceptions=True)
-
-    def _has_route(self, endpoint: str) -> bool:
-        """Return whether an HTTP function of the app takes the place of the topic."""
-        path = split_path(urlsplit(endpoint).path)
-        return path is not None and first_match(self._context.routes.all, "POST", path) is not None
 
     def _deliver(self, binding: BindingContext, topic: Topic, batch: Batch) -> None:
         """Run the app's own Event Grid functions in the background."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
-from http import HTTPStatus
+from http.client import responses
 from typing import Any, Final
 
 import aiohttp
@@ -61,9 +61,8 @@ class Publisher:
                 if status < 300:
                     return
                 is_temporary = status in _RETRIED
-                problem = (
-                    f"Service request failed.\nStatus: {status} ({_phrase(status)})\n{answer[:_MAX_SHOWN]}".strip()
-                )
+                phrase = responses.get(status, "unknown")
+                problem = f"Service request failed.\nStatus: {status} ({phrase})\n{answer[:_MAX_SHOWN]}".strip()
             except aiohttp.ClientConnectorCertificateError as error:
                 is_temporary = False
                 problem = f"{error} If it is a topic on this machine, trust its certificate: set SSL_CERT_FILE."
@@ -104,10 +103,3 @@ class Publisher:
         except Exception as error:  # The credentials of azure-identity document no common class of their errors.
             raise PublishingFailed(f"No token for the topic of the setting '{topic.setting}': {error}") from error
         return {"Authorization": f"Bearer {token.token}"}
-
-
-def _phrase(status: int) -> str:
-    try:
-        return HTTPStatus(status).phrase
-    except ValueError:
-        return "unknown"

@@ -71,8 +71,11 @@ def encode_properties(row: Row) -> str:
             }
         )
     # Azure counts at most four bytes per character of this text, so only the size of a long one is computed.
-    if 4 * len(text) > _MAX_ROW_BYTES // 2 and _row_bytes(row) > _MAX_ROW_BYTES:
-        raise Refused(400, "EntityTooLarge", "The entity is larger than the maximum allowed size (1MB).")
+    if 4 * len(text) > _MAX_ROW_BYTES // 2:
+        keys = 4 + 2 * (_units(row.partition_key) + _units(row.row_key))
+        size = keys + sum(8 + 2 * len(name) + _size(value) for name, value in row.properties.items())
+        if size > _MAX_ROW_BYTES:
+            raise Refused(400, "EntityTooLarge", "The entity is larger than the maximum allowed size (1MB).")
     return text
 
 
@@ -148,12 +151,6 @@ def _check_value(name: str, value: Value) -> None:
                 "InvalidInput",
                 f"{_INVALID_INPUT}{name} has the type {type(value).__name__}, which tables cannot store.",
             )
-
-
-def _row_bytes(row: Row) -> int:
-    """Return the size of a row as Azure computes it."""
-    keys = 4 + 2 * (_units(row.partition_key) + _units(row.row_key))
-    return keys + sum(8 + 2 * len(name) + _size(value) for name, value in row.properties.items())
 
 
 def _value_bytes(value: str | bytes) -> int:

@@ -51,7 +51,8 @@ export function Timeline({ instanceId, data, awaited = [] }) {
   const [view, setView] = useState(null);
   const [chosen, setChosen] = useState(0);
   const [asTable, setAsTable] = useState(false);
-  const rows = useMemo(() => flattened(instanceId, data, children, awaited), [instanceId, data, children, awaited]);
+  // Without a history there are no runs and no times.
+  const rows = useMemo(() => (data.events ? flattened(instanceId, data, children, awaited) : []), [instanceId, data, children, awaited]);
   useEffect(() => {
     // Children that are open and still run have changed together with the parent, or while it waited.
     for (const [id, child] of Object.entries(children)) if (child && !ended(child.data?.status)) load(id, child.target);
