@@ -66,6 +66,7 @@ function QueuePage({ name, connection, subtitle, mayWrite }) {
     mayWrite && {
       key: "actions",
       title: "",
+      label: "Actions",
       align: "right",
       render: (message) =>
         html`<span class="nowrap">
@@ -204,6 +205,8 @@ function TablePage({ name, connection, subtitle, query }) {
 function Cell({ value, isTime }) {
   if (value === undefined || value === null) return html`<span class="muted">–</span>`;
   if (isTime) return html`<span class="nowrap"><${RelativeTime} time=${value} /></span>`;
+  // Keys and times are told apart by their ends, so only long texts are cut.
+  if (String(value).length <= 36) return html`<span class="nowrap mono">${String(value)}</span>`;
   return html`<span class="one-line mono" title=${String(value).slice(0, 500)}>${String(value).slice(0, 300)}</span>`;
 }
 
