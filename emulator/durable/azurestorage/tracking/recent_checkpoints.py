@@ -1,7 +1,7 @@
 """Detection of storage that has lost acknowledged writes: an emulator that was killed returns to its last saved state.
 
 Azurite saves its data every five seconds. If it is killed, it starts again with what it saved last, and a host that
-went on would wait for messages that no longer exist. So a host remembers the ETags of its last checkpoints and reads
+continued would wait for messages that no longer exist. So a host remembers the ETags of its last checkpoints and reads
 them again: one request every few seconds while it works, none while it is idle.
 """
 
