@@ -285,6 +285,24 @@ async def test_spans_wait_for_a_collector_that_is_busy(tmp_path: Path, caplog: p
     assert "answers with status 503" in caplog.text
 
 
+async def test_the_last_spans_are_sent_when_the_host_is_stopped(tmp_path: Path) -> None:
+    async with collecting() as collector:
+        asked = asyncio.Event()
+
+        async def host() -> None:
+            async with run_app(tmp_path / "app", DURABLE_APP, APP, otlp=collector.url) as app:
+                await app.get("/api/broken")
+                asked.set()
+                await asyncio.Event().wait()
+
+        running = asyncio.create_task(host())
+        await asked.wait()
+        # As `azemu start` stops its host.
+        running.cancel()
+        await asyncio.wait({running})
+        assert collector.only("broken")
+
+
 async def test_without_traces_messages_have_no_trace_context(tmp_path: Path) -> None:
     async with run_app(tmp_path / "app", DURABLE_APP, APP) as app:
         await app.get("/api/orders/bad2", headers={"traceparent": CALLER})
