@@ -37,7 +37,10 @@ if TYPE_CHECKING:
 _FIXTURE = "azemu"
 _SEEDS, _SEED = "--azemu-chaos", "--azemu-chaos-seed"
 _HOLD = "--azemu-hold"
+_CHAOS_SECTION = "azemu chaos"
 _failed = pytest.StashKey[bool]()
+# The running app of a test with chaos.
+_app_with_chaos = pytest.StashKey["SyncAppUnderTest"]()
 _seed_of_run = pytest.StashKey[int]()
 _APP_FILES = ("host.json", "function_app.py")
 
@@ -106,6 +109,8 @@ def azemu(request: pytest.FixtureRequest) -> Iterator[AppUnderTest | SyncAppUnde
     try:
         # A sync fixture for both kinds of tests: an async one would need a plugin, and would run on that plugin's loop.
         with _without_host_logs(request.config), start_sync(path, **options) as app:
+            if "chaos" in options:
+                request.node.stash[_app_with_chaos] = app
             yield app.awaitable if inspect.iscoroutinefunction(request.function) else app
             if request.config.getoption(_HOLD) and request.node.stash.get(_failed, False):
                 _hold(request.node, app.dashboard_url)
@@ -142,7 +147,7 @@ def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> 
     failed = [report for report in reports if report.failed]
     for report in failed:
         repeat = f'pytest "{item.nodeid}" {_SEED}={seed}'
-        report.sections.append(("azemu chaos", f"The test fails under seed {seed}. Repeat it:\n{repeat}"))
+        report.sections.append((_CHAOS_SECTION, f"The test fails under seed {seed}. Repeat it:\n{repeat}"))
     for report in reports:
         item.ihook.pytest_runtest_logreport(report=report)
     if failed and not is_last:
@@ -170,13 +175,22 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Add the app's console to the report of a failed test."""
+    """Add the app's console, and what happened under chaos, to the report of a failed test."""
     report = yield
     if report.when == "call":
         item.stash[_failed] = report.failed
     app = getattr(item, "funcargs", {}).get(_FIXTURE)
     if report.failed and app is not None:
         report.sections.append(("azemu console", app.console))
+    # After the test the app is closed; what `start` raises then has the report in its message.
+    if report.failed and report.when != "teardown" and (chaotic := item.stash.get(_app_with_chaos, None)) is not None:
+        from emulator.errors import EmulatorError
+
+        try:
+            text = str(chaotic.chaos_report())
+        except EmulatorError as error:
+            text = f"What happened under chaos is not known: {error}"
+        report.sections.append((_CHAOS_SECTION, text))
     return report
 
 

@@ -6,6 +6,7 @@ import asyncio
 import gc
 import os
 import signal
+import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Generator, Iterator, Mapping
 from concurrent.futures import Future
@@ -53,11 +54,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection() -> Generator[None, object, object]:
-    """Keep what the collection creates, a million objects, out of the searches of the garbage collector."""
+    """Keep what the collection creates, a million objects, out of the searches of the garbage collector.
+
+    And write the compiled test modules, also where PYTHONDONTWRITEBYTECODE is set, as in many containers: compiling
+    them takes longer than the rest of the collection. Only here: apps that tests load change within a second.
+    """
     gc.disable()
+    writes_nothing, sys.dont_write_bytecode = sys.dont_write_bytecode, False
     try:
         return (yield)
     finally:
+        sys.dont_write_bytecode = writes_nothing
         gc.enable()
         gc.freeze()
 

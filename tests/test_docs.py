@@ -21,6 +21,7 @@ from emulator.config.unused_options import UNUSED_OPTIONS
 from emulator.durable.options import DurableTaskOptions
 from emulator.host.http_options import HttpOptions
 from release import host_json_reference, testing_reference
+from tests.doc_sessions import blocks_of
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -36,7 +37,29 @@ PAGES = [
     *sorted(ROOT.glob("samples/*/README.md")),
 ]
 # For users. The pages about protocols show the code of other programs, too.
-GUIDES = [page for page in PAGES if page.is_relative_to(ROOT / "docs") and "protocol" not in page.parts]
+GUIDES = [
+    page for page in PAGES if page.is_relative_to(ROOT / "docs") and "protocol" not in page.relative_to(ROOT).parts
+]
+
+# Where blocks of a language are checked, and by which test.
+CHECKED = {
+    "sh": "test_doc_sessions.py",
+    "console": "test_doc_sessions.py",
+    "python": "test_every_python_example_is_part_of_code_that_is_tested",
+    "json": "test_every_json_example_is_json",
+    "yaml": "test_doc_files.py",
+    "dockerfile": "test_doc_files.py",
+}
+# Pages with blocks `text`, and what checks these.
+TEXTS = {
+    "ARCHITECTURE.md": "drawings",
+    "CONTRIBUTING.md": "the message of a commit",
+    "docs/boundary.md": "a drawing",
+    "docs/quickstart.md": "output of `azemu start`; test_quickstart.py",
+    "docs/reference/cli.md": "generated; tests/cli/test_reference.py",
+    "docs/reference/testing-api.md": "generated; test_reference_of_the_testing_api_is_current",
+    "docs/testing.md": "messages; tests/testing/test_guide.py",
+}
 
 _COMMAND = re.compile(r"(?:^|[;&|(]|\$\{?)\s*(?:python -m |\S*bin/)?azemu(?=\s|$)(.*)")
 
@@ -47,17 +70,25 @@ def _short(page: Path) -> str:
 
 @pytest.mark.parametrize("page", GUIDES, ids=_short)
 def test_every_python_example_is_part_of_code_that_is_tested(page: Path) -> None:
-    examples = [content for language, content in _blocks(page) if language == "python"]
+    examples = [content for language, content in blocks_of(page) if language == "python"]
     assert [example for example in examples if textwrap.dedent(example).strip() not in _tested_code()] == []
 
 
 def test_the_testing_guide_has_examples() -> None:
-    assert len([language for language, _ in _blocks(ROOT / "docs" / "testing.md") if language == "python"]) >= 6
+    assert len([language for language, _ in blocks_of(ROOT / "docs" / "testing.md") if language == "python"]) >= 6
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if "protocol" not in page.relative_to(ROOT).parts], ids=_short)
+def test_every_block_is_run_or_checked(page: Path) -> None:
+    """Each block has a language: that of a session, of code, of data, or `text`, which needs a reason."""
+    languages = [language for language, _ in blocks_of(page)]
+    assert [language for language in languages if language not in (*CHECKED, "text")] == []
+    assert ("text" in languages) == (_short(page) in TEXTS)
 
 
 @pytest.mark.parametrize("page", GUIDES, ids=_short)
 def test_every_json_example_is_json(page: Path) -> None:
-    for language, content in _blocks(page):
+    for language, content in blocks_of(page):
         if language == "json":
             json.loads(content)
 
@@ -198,11 +229,6 @@ def _routes(folder: str, pattern: str) -> Iterator[tuple[str, str]]:
             yield from ((method, path.replace("{{", "{").replace("}}", "}")) for method in methods.split())
 
 
-def _blocks(page: Path) -> list[tuple[str, str]]:
-    """Return the language and the content of each block of code."""
-    return re.findall(r"^ *```(\w*)\n(.*?)^ *```", page.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
-
-
 @cache
 def _tested_code() -> str:
     """Return the code of tests, samples and templates, as it is and with less indentation."""
@@ -223,7 +249,7 @@ def _command_lines(page: Path) -> Iterator[str]:
     text = page.read_text(encoding="utf-8")
     in_blocks = [
         line.removeprefix("$ ")
-        for language, content in _blocks(page)
+        for language, content in blocks_of(page)
         if language != "python"
         for line in content.splitlines()
     ]

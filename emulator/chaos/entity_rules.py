@@ -59,11 +59,12 @@ def _order_problems(
     hub: HubSnapshot, entity_id: str, senders: Mapping[str, _Sender], horizon: Timestamp
 ) -> Iterator[str]:
     for name, sender in senders.items():
-        if sender.buffered:
-            yield f"{sender.buffered} operations of {name} wait for an earlier one that has never arrived"
+        waiting = len(sender.buffered - _of_unstored_episodes(hub, entity_id, name, sender))
+        if waiting:
+            yield f"{waiting} operations of {name} wait for an earlier one that has never arrived"
     for name, execution_id, sent in _sent_to(hub, entity_id):
         # A sender that the entity does not know has never reached it.
-        received = senders.get(name.lower(), _Sender(NO_TIMESTAMP, execution_id, 0))
+        received = senders.get(name.lower(), _Sender(NO_TIMESTAMP, execution_id, frozenset()))
         # Older operations than the horizon are not remembered, and of an older execution of the sender none is.
         if sent <= horizon or received.execution_id != execution_id:
             continue
@@ -74,6 +75,19 @@ def _order_problems(
                 f"an operation of {name} with the time {received.last.text} was delivered, which it has not sent: its "
                 f"last one is of {sent.text}"
             )
+
+
+def _of_unstored_episodes(hub: HubSnapshot, entity_id: str, name: str, sender: _Sender) -> frozenset[Timestamp]:
+    """Return the times of those operations that wait which a terminated sender sent and did not record.
+
+    An episode whose messages were sent in part is repeated, unless the sender is terminated before. Nobody sends the
+    rest of them then, so what has arrived waits until the time in which entities keep the order has passed.
+    """
+    for instance in hub.instances.values():
+        is_sender = instance.instance_id.lower() == name and instance.execution_id == sender.execution_id
+        if is_sender and status_of(instance) is RuntimeStatus.TERMINATED:
+            return sender.buffered - {request.timestamp for request in operations_sent(instance, entity_id)}
+    return frozenset()
 
 
 def _lock_violations(hub: HubSnapshot, instance: StoredInstance, state: SchedulerState) -> Iterator[Violation]:
@@ -99,11 +113,14 @@ def status_of(instance: StoredInstance) -> RuntimeStatus | None:
 
 @dataclass(frozen=True, slots=True)
 class _Sender:
-    """What an entity knows of a sender: the time of its last delivered operation, its execution, what is buffered."""
+    """What an entity knows of a sender.
+
+    `last`: the time of its last delivered operation; `buffered`: the times of those that wait for an earlier one.
+    """
 
     last: Timestamp
     execution_id: str | None
-    buffered: int
+    buffered: frozenset[Timestamp]
 
 
 def _senders(sorter: Mapping[str, Any]) -> dict[str, _Sender]:
@@ -113,7 +130,7 @@ def _senders(sorter: Mapping[str, Any]) -> dict[str, _Sender]:
         name.lower(): _Sender(
             read_timestamp(members.get("Last")),
             json_string(members.get("ExecutionId")),
-            len(json_object(members.get("Buffered"))),
+            frozenset(map(read_timestamp, json_object(members.get("Buffered")))),
         )
         for name, members in senders.items()
     }

@@ -20,7 +20,7 @@ from emulator.worker.function_json import (
     function_folders,
     read_function,
 )
-from emulator.worker.port import Binding
+from emulator.worker.port import Binding, member_of
 
 Kind = Literal["orchestrator", "activity", "entity", "other"]
 
@@ -206,6 +206,31 @@ def declarations_of(root: Path) -> list[FunctionDeclaration]:
     for folder in function_folders(root):
         with suppress(FunctionConfigurationError):
             found.append(read_function(folder))
+    return found
+
+
+def trigger_sources(sources: AppSources, trigger: str, member: str) -> dict[str, str]:
+    """Return what functions listen on by their names, as far as the files show it, with `%NAME%` unresolved.
+
+    `trigger`, `member`: of a binding, such as queueTrigger and queueName.
+    """
+    found = {
+        declaration.name: str(member_of(binding.properties, member))
+        for declaration in declarations_of(sources.root)
+        for binding in declaration.bindings
+        if binding.type.lower() == trigger.lower() and member_of(binding.properties, member)
+    }
+
+    def plain(name: str) -> str:
+        # Decorators have the same names in another spelling: queue_trigger(queue_name=…).
+        return name.replace("_", "").lower()
+
+    for each in declared_functions(sources):
+        for decorator in each.decorators:
+            values = [value for name, value in decorator.arguments.items() if plain(name) == plain(member)]
+            text = constant_text(values[0], each.source, each.scope.sources) if values else None
+            if plain(decorator.name) == plain(trigger) and text is not None:
+                found[each.function_name or each.node.name] = text
     return found
 
 

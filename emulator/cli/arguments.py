@@ -7,6 +7,7 @@ import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 from emulator import __version__, exit_codes
@@ -100,7 +101,7 @@ def _unknown_command(words: Sequence[str]) -> int:
         first = " ".join(commands[0].words)
         stream.write(f"Commands:\n{lines}`azemu {first} --help` shows the options of a command.\n")
         return exit_codes.OK if others else exit_codes.USAGE
-    if not group and (lacking := advice_for(words)) is not None:
+    if not group and (lacking := advice_for(words, Path(sys.argv[0]))) is not None:
         sys.stderr.write(f"azemu: there is no command '{lacking[0]}'. {lacking[1]}\n")
         return exit_codes.USAGE
     if group:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import sys
-import threading
 
 from emulator import bound_json as json
 from emulator import exit_codes
-from emulator.check.checking import CheckOptions, check_app
+from emulator.check.checking import CheckOptions
+from emulator.check.child import check_in_child
 from emulator.check.findings import RULES, Level
 from emulator.check.reports import json_report, rule_lines, sarif_report, text_report
 from emulator.cli.check_arguments import Check
@@ -18,10 +17,6 @@ from emulator.clock import SystemClock
 from emulator.config.settings import find_project_root
 from emulator.errors import ConfigurationError
 from emulator.host.console.output import use_colour
-from emulator.process.main_thread import exit_after
-
-# Time for threads that the app has started when it was imported. None of them is needed any more.
-_THREADS_END_SECONDS = 0.5
 
 
 def run_check(command: Check) -> int:
@@ -33,9 +28,8 @@ def run_check(command: Check) -> int:
         )
         return exit_codes.OK
     root = find_project_root(command.app)
-    threads = set(threading.enumerate())
-    today = SystemClock().now().date()
-    report = asyncio.run(check_app(CheckOptions(app=root, load=command.load), os.environ, today))
+    options = CheckOptions(app=root.resolve(), load=command.load)
+    report = check_in_child(options, os.environ, SystemClock().now().date(), seconds=command.timeout)
     if command.json:
         sys.stdout.write(json_text(json_report(report), indent=2) + "\n")
     else:
@@ -49,9 +43,4 @@ def run_check(command: Check) -> int:
                 f"--sarif {command.sarif}: the file cannot be written: {error.strerror}."
             ) from error
     failed = report.count(Level.ERROR) or (command.strict and report.count(Level.WARNING))
-    code = exit_codes.FAILED if failed else exit_codes.OK
-    # Python would wait at its end for threads that the app has started when it was imported.
-    if any(not thread.daemon for thread in set(threading.enumerate()) - threads):
-        sys.stdout.flush()
-        exit_after(_THREADS_END_SECONDS, code)
-    return code
+    return exit_codes.FAILED if failed else exit_codes.OK

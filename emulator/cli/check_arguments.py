@@ -9,6 +9,9 @@ from typing import Final
 
 from emulator.cli.parsing import Parser
 
+DEFAULT_SECONDS: Final = 60
+"""How long the import of an app may take: as long as a host on Azure waits for its worker."""
+
 _EXAMPLES: Final = """\
 examples:
   azemu check                         load the app, read its files, and print what would fail on Azure
@@ -27,11 +30,12 @@ if there are errors, with --strict also for warnings. docs/check.md explains eac
 class Check:
     """Options of `azemu check`. `load`: import the app. `sarif`: the file to write, None: none.
 
-    `rules`: list the rules instead of checking.
+    `rules`: list the rules instead of checking. `timeout`: seconds in which the app must be imported.
     """
 
     app: Path
     load: bool = True
+    timeout: int = DEFAULT_SECONDS
     strict: bool = False
     json: bool = False
     sarif: Path | None = None
@@ -48,14 +52,24 @@ def parse_check(words: Sequence[str]) -> Check:
     add = parser.add_argument
     parser.add_app_option()
     add("--no-import", dest="load", action="store_false", help="read the app's files only, without importing them")
+    add(
+        "--timeout",
+        metavar="SECONDS",
+        default=str(DEFAULT_SECONDS),
+        help=f"how long the import of the app may take (default: {DEFAULT_SECONDS})",
+    )
     add("--strict", action="store_true", help="exit code 1 also for warnings")
     add("--json", action="store_true", help="print the report as JSON")
     add("--sarif", type=Path, metavar="FILE", help="also write the report in the format SARIF 2.1.0")
     add("--rules", action="store_true", help="list the rules with their codes and levels")
     options = parser.parse(words)
+    timeout = parser.number_of("--timeout", options.timeout)
+    if timeout == 0:
+        parser.error("--timeout: the app needs at least one second.")
     return Check(
         app=options.app,
         load=options.load,
+        timeout=timeout,
         strict=options.strict,
         json=options.json,
         sarif=options.sarif,

@@ -17,6 +17,7 @@ from typing import Final
 
 from emulator import exit_codes
 from emulator.cli.arguments import parse
+from emulator.cli.func_commands import is_called_as_func
 from emulator.errors import EmulatorError
 
 # Whose command line and console azemu follows.
@@ -34,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if arguments is None:
         arguments = sys.argv[1:]
         # `azemu shim` installs the command as `func`. Editors read its version, and expect nothing but the number.
-        if Path(sys.argv[0]).stem.lower() == "func" and list(arguments) in (["--version"], ["-v"]):
+        if is_called_as_func(Path(sys.argv[0])) and list(arguments) in (["--version"], ["-v"]):
             sys.stdout.write(f"{_CORE_TOOLS_VERSION}\n")
             return exit_codes.OK
     line = parse(arguments)

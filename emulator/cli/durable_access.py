@@ -8,13 +8,14 @@ import sys
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Final, Protocol
 from urllib.parse import quote, urlencode
 
 from emulator.accounts import open_accounts
 from emulator.app_storage import open_app_storage
+from emulator.cli.answers import Response
 from emulator.cli.durable_choice import HubChoice
-from emulator.cli.host_client import HostClient, HostNotRunning, Response, find_host
+from emulator.cli.host_client import HostClient, find_host_if_running
 from emulator.clock import SystemClock
 from emulator.config.connections import BuiltinConnection, resolve_connection
 from emulator.config.settings import find_project_root
@@ -34,7 +35,9 @@ from emulator.logs import get_logger
 from emulator.storage.accounts import StorageAccounts
 from emulator.storage.port import StorageAccount
 
-_BASE = "/runtime/webhooks/durabletask"
+_BASE: Final = "/runtime/webhooks/durabletask"
+# A host that restarts answers when it has loaded the app again. Histories of large instances take some seconds.
+_LONGEST_SECONDS: Final = 300.0
 
 
 class RequestRefused(EmulatorError):
@@ -67,19 +70,13 @@ async def open_durable_api(choice: HubChoice, *, needs_hub: bool = True) -> Asyn
     Raises ConfigurationError, InvocationFailed, RequestRefused; HostNotRunning for a port that was given.
     """
     # A running host is preferred: it knows the app's functions, and processes at once what is sent.
-    if choice.storage is None:
-        try:
-            host = find_host(choice.app, port=choice.port, key=choice.key)
-        except HostNotRunning:
-            # A port names a host, so storage would be the answer to another question.
-            if choice.port is not None:
-                raise
-        else:
-            yield _HostApi(host, choice)
-            return
+    chosen = choice.storage is not None
+    host = None if chosen else find_host_if_running(choice.app, port=choice.port, key=choice.key)
+    if host is not None:
+        yield _HostApi(host, choice)
+        return
     async with open_hub_storage(choice, must_exist=needs_hub) as storage:
-        reason = "No host of this app is running. " if choice.storage is None else ""
-        sys.stderr.write(f"{reason}Using the {storage.description}.\n")
+        storage.announce(instead_of_host=not chosen)
         yield storage
 
 
@@ -108,19 +105,7 @@ async def call(
         return response
     if response.status == 410:
         raise RequestRefused(f"Instance '{instance_id}' has ended. `azemu durable show {instance_id}` shows how.")
-    # The API has errors of three forms, as the extension in .NET: an exception, a message, and a plain string.
-    content: Any = response.json()
-    members = content if isinstance(content, dict) else {}
-    reason = content if isinstance(content, str) else members.get("ExceptionMessage") or members.get("Message")
-    raise RequestRefused(reason or f"The {api.description} answered with status {response.status}.")
-
-
-def content_of(response: Response) -> Any:
-    """Return the JSON of a response. Raises RequestRefused if it is none."""
-    content = response.json()
-    if content is None:
-        raise RequestRefused("The response of the durable API is not JSON.")
-    return content
+    raise RequestRefused(response.refusal())
 
 
 class _HostApi:
@@ -142,7 +127,8 @@ class _HostApi:
         chosen = {name: value for name, value in self._choice.items() if value is not None}
         text = urlencode({**query, **chosen})
         # Nothing else runs in the event loop of a command, so it may wait here.
-        response = self._host.send(method, f"{_BASE}{path}{f'?{text}' if text else ''}", body or None, headers)
+        target = f"{_BASE}{path}{f'?{text}' if text else ''}"
+        response = self._host.send(method, target, body or None, headers, seconds=_LONGEST_SECONDS)
         # Without durable functions the API does not exist, as on Azure. An empty page always does.
         if response.status == 404 and self._host.send("GET", f"{_BASE}/instances?top=0").status == 404:
             raise RequestRefused(f"The app of the {self.description} has no durable functions.")
@@ -178,6 +164,11 @@ class HubStorage:
         """See `DurableApi`."""
         return " It takes effect when a host of this task hub runs."
 
+    def announce(self, *, instead_of_host: bool) -> None:
+        """Tell the user that this storage is used. `instead_of_host`: because no host of the app runs."""
+        reason = "No host of this app is running. " if instead_of_host else ""
+        sys.stderr.write(f"{reason}Using the {self.description}.\n")
+
     async def send(
         self, method: str, path: str, query: Mapping[str, str], headers: Mapping[str, str], body: bytes
     ) -> Response:
@@ -200,7 +191,8 @@ class HubStorage:
         )
         response = await self._api.respond(request)
         content = response.body if isinstance(response.body, bytes) else b""
-        return Response(response.status, content, {name.lower(): value for name, value in response.headers.items()})
+        headers = {name.lower(): value for name, value in response.headers.items()}
+        return Response(response.status, content, headers, f"{method} {path} for the {self.description}")
 
 
 @asynccontextmanager

@@ -9,7 +9,7 @@ from datetime import timedelta
 from emulator import exit_codes
 from emulator.cli.durable_access import HubStorage, RequestRefused, open_hub_storage
 from emulator.cli.durable_arguments import DeleteHub
-from emulator.cli.host_client import HostNotRunning, InvocationFailed, find_host
+from emulator.cli.host_client import find_host_if_running
 from emulator.cli.printing import ProgressLine, confirm, print_json
 from emulator.cli.running_hosts import refuse_running_hosts
 from emulator.cli.transferring import hub_items
@@ -57,9 +57,8 @@ def _refuse_own_host(command: DeleteHub, storage: HubStorage) -> None:
     """Raise RequestRefused if the host of this app runs. Its lease may be missing in the table while it starts."""
     if command.where.hub is not None or command.where.storage is not None or command.where.connection is not None:
         return
-    try:
-        host = find_host(command.where.app, port=None, key=None)
-    except (HostNotRunning, InvocationFailed):
+    host = find_host_if_running(command.where.app, port=None, key=None, also_without_app=True)
+    if host is None:
         return
     raise RequestRefused(
         f"The host of this app runs at port {host.port} and uses the {storage.description}. Stop it, then repeat the "

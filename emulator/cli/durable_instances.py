@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from emulator import bound_json as json
 from emulator import exit_codes
-from emulator.cli.durable_access import DurableApi, RequestRefused, call, content_of
+from emulator.cli.durable_access import DurableApi, RequestRefused, call
 from emulator.cli.durable_arguments import (
     Control,
     ListInstances,
@@ -19,14 +19,25 @@ from emulator.cli.durable_arguments import (
     StartInstance,
 )
 from emulator.cli.durable_data import input_body, json_body
-from emulator.cli.durable_lists import ListFormat, instance_pages, print_list
+from emulator.cli.durable_lists import INSTANCE, ListFormat, instance_pages, print_list
 from emulator.cli.printing import ProgressLine, Table, confirm, one_line, print_json, shown_value
 from emulator.clock import SystemClock
+from emulator.dotnet.failure_text import readable_failure
 from emulator.durable.core.identity import RuntimeStatus
 
 # The durable API has no request that waits for the end of an instance.
 _POLL_SECONDS: Final = 0.5
 _SHOWN_DETAIL: Final = 160
+_DETAILS: Final = {
+    "Input": "input",
+    "Result": "result",
+    "Reason": "reason",
+    "Details": "details",
+    "FireAt": "due",
+    "OrchestrationStatus": "status",
+    "InstanceId": "instance",
+}
+_STARTED: Final = {"id": str}
 
 _ENDED: Final = frozenset(status.wire_name for status in RuntimeStatus if status.is_terminal)
 
@@ -60,14 +71,14 @@ async def show_instance(api: DurableApi, command: ShowInstance) -> None:
     _print_instance(instance)
     if rows := [_history_row(event) for event in instance.get("historyEvents", ())]:
         sys.stdout.write("\n")
-        Table("TIME", "EVENT", "NAME", "DETAILS").print(rows)
+        Table("TIME (UTC)", "EVENT", "NAME", "DETAILS").print(rows)
 
 
 async def _instance(api: DurableApi, instance_id: str, query: Mapping[str, str | None] | None = None) -> Any:
     response = await call(api, "GET", ("instances", instance_id), query)
     if response.status == 404:
         raise _not_found(instance_id)
-    return content_of(response)
+    return response.content(INSTANCE)
 
 
 def _not_found(instance_id: str) -> RequestRefused:
@@ -91,15 +102,17 @@ def _print_instance(instance: Mapping[str, Any]) -> None:
         value = instance.get(member)
         if value is not None:
             # Tracebacks are printed as lines, in the column of the values.
-            lines = _readable(value).splitlines() or [""]
+            is_failure = member == "output" and instance["runtimeStatus"] == RuntimeStatus.FAILED.wire_name
+            lines = _readable(value, is_failure=is_failure).splitlines() or [""]
             text = "\n".join([one_line(lines[0]), *(f"{'':15}{one_line(line)}" for line in lines[1:])])
             sys.stdout.write(f"{name + ':':15}{text}\n")
 
 
 def _history_row(event: Mapping[str, Any]) -> tuple[str, str, str, str]:
+    is_failure = "Failed" in (event.get("OrchestrationStatus"), event["EventType"][-len("Failed") :])
     details = [
-        f"{name.lower()}: {one_line(_readable(event[name]), _SHOWN_DETAIL)}"
-        for name in ("Input", "Result", "Reason", "Details", "FireAt", "OrchestrationStatus", "InstanceId")
+        f"{label}: {one_line(' '.join(_readable(event[name], is_failure=is_failure).split()), _SHOWN_DETAIL)}"
+        for name, label in _DETAILS.items()
         if event.get(name) is not None
     ]
     return (
@@ -111,15 +124,18 @@ def _history_row(event: Mapping[str, Any]) -> tuple[str, str, str, str]:
     )
 
 
-def _readable(value: Any) -> str:
-    """Return a stored value as text for users, without the encodings of a JSON string around it."""
+def _readable(value: Any, *, is_failure: bool = False) -> str:
+    """Return a stored value as text for users, without the encodings of a JSON string around it.
+
+    `is_failure`: it is the text of a failure, which contains exceptions in JSON.
+    """
     # Values are JSON texts, and those of some clients are JSON texts in a JSON string.
     while isinstance(value, str) and value.startswith('"'):
         try:
             value = json.loads(value)
         except ValueError:
             break
-    return shown_value(value)
+    return readable_failure(shown_value(value)) if is_failure else shown_value(value)
 
 
 async def start_instance(api: DurableApi, command: StartInstance) -> int:
@@ -129,7 +145,7 @@ async def start_instance(api: DurableApi, command: StartInstance) -> int:
     response = await call(api, "POST", path, {"version": command.version}, body=body)
     if response.status == 404:
         raise RequestRefused(f"The {api.description} cannot start '{command.name}': its name or id cannot be a path.")
-    instance_id = content_of(response)["id"]
+    instance_id = response.content(_STARTED)["id"]
     if not command.wait:
         if command.json:
             print_json({"instanceId": instance_id})
@@ -146,7 +162,7 @@ async def start_instance(api: DurableApi, command: StartInstance) -> int:
         return exit_codes.OK
     # Not to the standard output, on which scripts expect the output of a completed instance.
     if status in _ENDED:
-        reason = f" {shown_value(instance['output'])}" if instance["output"] is not None else ""
+        reason = f" {_readable(instance['output'], is_failure=True)}" if instance["output"] is not None else ""
         sys.stderr.write(f"Instance '{instance_id}' has ended with the status {status}.{reason}\n")
     else:
         sys.stderr.write(
@@ -210,7 +226,10 @@ def _report(api: DurableApi, as_json: bool, operation: str, instance_ids: Sequen
 async def restart(api: DurableApi, command: Restart) -> None:
     """Run `azemu durable restart`."""
     query = {"restartWithNewInstanceId": "false" if command.keep_id else "true"}
-    instance_id = content_of(await call(api, "POST", ("instances", command.instance_id, "restart"), query))["id"]
+    response = await call(api, "POST", ("instances", command.instance_id, "restart"), query)
+    if response.status == 404:
+        raise _not_found(command.instance_id)
+    instance_id = response.content(_STARTED)["id"]
     if command.json:
         print_json({"instanceId": instance_id})
     else:
@@ -237,7 +256,7 @@ async def purge(api: DurableApi, command: Purge) -> None:
                 progress.show(f"Deleting instances: {number} of {len(ids)} …")
                 response = await call(api, "DELETE", ("instances", instance_id))
                 if response.status != 404:
-                    purged += content_of(response)["instancesDeleted"]
+                    purged += response.content({"instancesDeleted": int})["instancesDeleted"]
                 # An instance that the filter has found may have been purged by others meanwhile.
                 elif command.instance_ids:
                     raise _not_found(instance_id)

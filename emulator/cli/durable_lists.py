@@ -7,13 +7,28 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from emulator.cli.durable_access import DurableApi, call, content_of
+from emulator.cli.answers import TEXT_OR_NULL, Shape
+from emulator.cli.durable_access import DurableApi, call
 from emulator.cli.durable_arguments import InstanceFilter
 from emulator.cli.printing import ProgressLine, Table, print_json
 
 _PAGE: Final = 200
 # Entities are stored as orchestrations, and their instance ids begin with this.
 _ENTITY: Final = "@"
+
+INSTANCE: Final[Shape] = {
+    "instanceId": str,
+    "name": TEXT_OR_NULL,
+    "runtimeStatus": str,
+    "createdTime": str,
+    "lastUpdatedTime": str,
+    "input": object,
+    "customStatus": object,
+    "output": object,
+    "historyEvents?": [{"Timestamp": str, "EventType": str}],
+}
+"""The status of an instance, as the API returns it."""
+_ENTITY_STATE: Final = {"entityId": {"name": str, "key": str}, "lastOperationTime": str, "state": object}
 
 Item = Mapping[str, Any]
 """An instance or entity, as the API returns it."""
@@ -44,7 +59,7 @@ async def instance_pages(api: DurableApi, where: InstanceFilter, *, top: int = 0
         # Inputs may have megabytes each.
         "showInput": "false",
     }
-    async for page in _pages(api, ("instances",), query):
+    async for page in _pages(api, ("instances",), query, INSTANCE):
         yield [
             item
             for item in page
@@ -56,7 +71,7 @@ async def instance_pages(api: DurableApi, where: InstanceFilter, *, top: int = 0
 def entity_pages(api: DurableApi, name: str | None, *, top: int) -> AsyncIterator[list[Item]]:
     """Yield pages of entities with their states. `name`: only of this entity function. `top`: as for instances."""
     path = ("entities", *([name] if name else ()))
-    return _pages(api, path, {**_page_size(top), "fetchState": "true"})
+    return _pages(api, path, {**_page_size(top), "fetchState": "true"}, _ENTITY_STATE)
 
 
 async def print_list(pages: AsyncIterator[list[Item]], shown_as: ListFormat, *, top: int, as_json: bool) -> None:
@@ -79,7 +94,7 @@ async def print_list(pages: AsyncIterator[list[Item]], shown_as: ListFormat, *, 
                 break
             progress.show(f"Reading the task hub: {shown} found …")
     if as_json:
-        print_json({shown_as.member: collected, "more": more})
+        print_json({shown_as.member: collected, "hasMore": more})
     elif not shown:
         sys.stderr.write(f"{shown_as.none}\n")
     elif more:
@@ -91,10 +106,12 @@ def _page_size(top: int) -> dict[str, str | None]:
     return {"top": str(min(top + 1, _PAGE) if top else _PAGE)}
 
 
-async def _pages(api: DurableApi, path: Sequence[str], query: Mapping[str, str | None]) -> AsyncIterator[list[Item]]:
+async def _pages(
+    api: DurableApi, path: Sequence[str], query: Mapping[str, str | None], shape: Shape
+) -> AsyncIterator[list[Item]]:
     continuation, first = "", True
     while first or continuation:
         response = await call(api, "GET", path, query, continuation=continuation)
-        yield content_of(response)
+        yield response.content([shape])
         # A page may be empty and still not be the last one, so only a missing token ends the list.
         continuation, first = response.headers.get("x-ms-continuation-token", ""), False

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Final
 
 _DEPLOY: Final = (
@@ -58,9 +60,36 @@ _ADVICE: Final = {
 }
 
 
-def advice_for(words: Sequence[str]) -> tuple[str, str] | None:
-    """Return a command of Core Tools that azemu lacks, and what to use instead; None if the words are none."""
+def advice_for(words: Sequence[str], program: Path) -> tuple[str, str] | None:
+    """Return a command of Core Tools that azemu lacks, and what to use instead; None if the words are none.
+
+    `program`: as which azemu was called.
+    """
     for length in (3, 2, 1):
         if (advice := _ADVICE.get(tuple(words[:length]))) is not None:
-            return " ".join(words[:length]), advice
+            return " ".join(words[:length]), f"{advice}{_about_shim(advice, program)}"
     return None
+
+
+def _about_shim(advice: str, program: Path) -> str:
+    """Return how to call the `func` of Core Tools, which the advice names, if the `func` that was called is azemu's."""
+    # Only here, because every command imports this module.
+    import shutil
+
+    from emulator.scaffolding.shim import is_shim
+
+    # azemu's command may hide that of Core Tools, and the advice would lead to azemu again.
+    found = shutil.which("func")
+    is_hidden = found is not None and is_shim(Path(found))
+    if "`func " not in advice or not (is_called_as_func(program) or is_hidden):
+        return ""
+    folder = program.absolute().parent if found is None else Path(found).parent
+    others = [entry for entry in os.environ.get("PATH", "").split(os.pathsep) if entry and Path(entry) != folder]
+    real = shutil.which("func", path=os.pathsep.join(others))
+    where = f"`{real}`" if real else "`npx azure-functions-core-tools@4` instead of `func`"
+    return f" The command `func` in {folder} is azemu's own (azemu shim): use {where}, or `azemu shim --remove` first."
+
+
+def is_called_as_func(program: Path) -> bool:
+    """Return whether azemu was called through the command `func` that `azemu shim` installs."""
+    return program.stem.lower() == "func"

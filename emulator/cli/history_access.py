@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 from urllib.parse import quote
 
 from emulator import bound_json as json
+from emulator.cli.answers import TEXT_OR_NULL, Shape
 from emulator.cli.durable_access import HubStorage, RequestRefused, open_hub_storage
 from emulator.cli.durable_choice import HubChoice
-from emulator.cli.host_client import HostClient, HostNotRunning, InvocationFailed, find_host
+from emulator.cli.host_client import HostClient, find_host_if_running
 from emulator.clock import SystemClock
 from emulator.histories.transfer import ForkOptions, HistoryTransfer
 from emulator.ids import new_id
+
+_DOCUMENT: Final = {"instances": [{"instanceId": str, "history": [{}]}]}
+_PLACES: Final = {"places": [{"at": int, "time": str, "received": [{"at": int, "type": str, "name": TEXT_OR_NULL}]}]}
+_FORKED: Final = {
+    "instanceId": str,
+    "source": str,
+    "cut": int,
+    "reusedEvents": int,
+    "rerun": [str],
+    "eventsLeftOut": [str],
+    "fixedChildren": [str],
+}
+_IMPORTED: Final = {"instanceId": str, "instances": [{"instanceId": str, "name": str, "continues": bool}]}
 
 
 class Histories(Protocol):
@@ -39,64 +52,45 @@ async def open_histories(where: HubChoice) -> AsyncIterator[Histories]:
 
     Raises ConfigurationError, HostNotRunning, InvocationFailed, RequestRefused.
     """
-    host = _host(where)
+    # The API of a host has the histories of its own task hub only.
+    is_chosen = where.storage is not None or where.hub is not None or where.connection is not None
+    host = None if is_chosen else find_host_if_running(where.app, port=where.port, key=where.key)
     if host is not None:
-        yield _HostHistories(host)
+        # Not the storage instead: that would change a hub beside the host that works on it, unasked.
+        advice = " To use the task hub without it, name its storage with --storage."
+        yield _HostHistories(host, f"{host.dashboard_path('history', advice=advice)}api/")
         return
     async with open_hub_storage(where, must_exist=True) as storage:
-        is_chosen = where.storage is not None or where.hub is not None or where.connection is not None
-        reason = "" if is_chosen else "No host of this app is running. "
-        sys.stderr.write(f"{reason}Using the {storage.description}.\n")
+        storage.announce(instead_of_host=not is_chosen)
         yield _StorageHistories(storage, where)
 
 
-def _host(where: HubChoice) -> HostClient | None:
-    # The API of a host has the histories of its own task hub only.
-    if where.storage is not None or where.hub is not None or where.connection is not None:
-        return None
-    try:
-        host = find_host(where.app, port=where.port, key=where.key)
-    except HostNotRunning:
-        if where.port is not None:
-            raise
-        return None
-    # Not the storage instead: that would change a hub beside the host that works on it, unasked.
-    if host.dashboard is None:
-        raise InvocationFailed(
-            f"The host at port {host.port} was started with --dashboard-path none, which also ends `azemu history`. To "
-            "use the task hub without it, name its storage with --storage."
-        )
-    return host
-
-
 class _HostHistories:
-    def __init__(self, host: HostClient) -> None:
+    def __init__(self, host: HostClient, path: str) -> None:
         self._host = host
+        self._path = path
 
     async def export(self, instance_id: str) -> Any:
-        return self._answer("GET", f"instances/{quote(instance_id, safe='')}/export")
+        return self._answer("GET", f"instances/{quote(instance_id, safe='')}/export", _DOCUMENT)
 
     async def places(self, instance_id: str) -> Any:
-        return self._answer("GET", f"instances/{quote(instance_id, safe='')}/forks")
+        return self._answer("GET", f"instances/{quote(instance_id, safe='')}/forks", _PLACES)
 
     async def fork(self, instance_id: str, members: Mapping[str, Any]) -> Any:
-        return self._answer("POST", f"instances/{quote(instance_id, safe='')}/forks", members)
+        return self._answer("POST", f"instances/{quote(instance_id, safe='')}/forks", _FORKED, members)
 
     async def import_file(self, content: Any, instance_id: str | None, *, force: bool) -> Any:
-        return self._answer("POST", "imports", {"file": content, "id": instance_id, "force": force})
+        return self._answer("POST", "imports", _IMPORTED, {"file": content, "id": instance_id, "force": force})
 
-    def _answer(self, method: str, path: str, members: Mapping[str, Any] | None = None) -> Any:
+    def _answer(self, method: str, path: str, shape: Shape, members: Mapping[str, Any] | None = None) -> Any:
         body = None if members is None else json.dumps(members).encode()
         headers = {"Content-Type": "application/json"} if body else {}
-        response = self._host.send(method, f"/{self._host.dashboard}/api/{path}", body, headers)
-        content = response.json()
-        if response.status >= 300 or not isinstance(content, dict):
-            message = content.get("error", {}).get("message") if isinstance(content, dict) else None
+        response = self._host.send(method, f"{self._path}{path}", body, headers)
+        if response.status >= 300:
             # The API's advice is for its pages; a command has an option for the same.
-            if response.status == 403 and message:
-                message = message.replace("start azemu with --dashboard-writes", "repeat the command with --force")
-            raise RequestRefused(message or f"The host at port {self._host.port} answered {response.status}.")
-        return content
+            advice = "start azemu with --dashboard-writes"
+            raise RequestRefused(response.refusal().replace(advice, "repeat the command with --force"))
+        return response.content(shape)
 
 
 class _StorageHistories:

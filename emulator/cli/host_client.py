@@ -9,25 +9,27 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from email.message import Message
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
 
-from emulator import bound_json as json
+from emulator.cli.answers import Response, Shape, UnexpectedAnswer
 from emulator.config.settings import find_project_root, load_settings
 from emulator.config.start import DASHBOARD_PATH, DEFAULT_PORT
 from emulator.errors import ConfigurationError, EmulatorError
 from emulator.host.host_id import host_id
 from emulator.host.http.keys.secret_format import SecretsUnreadable, read_host_secrets
 from emulator.listening import LOCALHOST
-from emulator.process.host_record import reachable_name, recorded_hosts
+from emulator.process.host_record import HostRecord, reachable_name, recorded_hosts
 
 _KEY_HEADER: Final = "x-functions-key"
 # How long a host may take to start, and to answer a question about itself. A function may run for any time.
 _START_SECONDS: Final = 30.0
 _PAUSE_SECONDS: Final = 0.2
+_MOST_STATUS_BYTES: Final = 1024 * 1024
+_PART_BYTES: Final = 64 * 1024
+_STATUS: Final = {"state": str, "id": str, "versionDetails": str, "errors?": [str]}
 
 
 class HostNotRunning(EmulatorError):
@@ -38,53 +40,34 @@ class InvocationFailed(EmulatorError):
     """The host has refused to run the function, or the function has failed."""
 
 
-@dataclass(frozen=True, slots=True)
-class Response:
-    """Response of a host. `headers`: by names in lower case."""
-
-    status: int
-    body: bytes
-    headers: Mapping[str, str] = field(default_factory=dict)
-
-    def json(self) -> Any:
-        """Return what the body contains as JSON; None if it is not JSON."""
-        try:
-            return json.loads(self.body)
-        except (ValueError, RecursionError):
-            return None
-
-    def refusal(self) -> str | None:
-        """Return the message of an error of the dashboard's API (`{"error": {"message": …}}`); None for others."""
-        content = self.json()
-        error = content.get("error") if isinstance(content, dict) else None
-        return error.get("message") if isinstance(error, dict) else None
+class NotAzemu(InvocationFailed):
+    """Another program answers at the port."""
 
 
 class HostClient:
     """A running host. Requests have the master key if the host asks for it.
 
-    `app`: a folder of the app, where the key is looked up. `key`: the master key, if the user has given it. `name`: the
-    host's name or address in URLs. `dashboard`: the path of its dashboard, None if it has none.
+    `app`: a folder of the app, where the key is looked up. `key`: the master key, if the user has given it. `record`:
+    that of the host, if it is known; it has its address, and the path of its dashboard. The stored key is sent only to
+    a host whose record says that its process is alive: any program may answer at the port of a host that has stopped.
     """
 
-    def __init__(
-        self,
-        port: int,
-        *,
-        app: Path,
-        key: str | None,
-        name: str = LOCALHOST,
-        dashboard: str | None = DASHBOARD_PATH,
-    ) -> None:
+    def __init__(self, port: int, *, app: Path, key: str | None, record: HostRecord | None = None) -> None:
         self.port = port
-        self.dashboard = dashboard
+        self.dashboard = record.dashboard if record is not None else DASHBOARD_PATH
         # The host id of the app that the host runs. Known after `wait_until_started`.
         self.id: str | None = None
-        self.origin = f"http://{name}:{port}"
+        self.origin = f"http://{reachable_name(record.address) if record is not None else LOCALHOST}:{port}"
         self._app = app
         self._key = key
+        self._record = record
         # Proxies of the environment are meant for other machines.
         self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), _NoRedirect)
+
+    @property
+    def is_own(self) -> bool:
+        """Whether the process that has written the record of the host is alive, so that nothing else has its port."""
+        return self._record is not None and self._record.is_alive
 
     @property
     def used_key(self) -> str | None:
@@ -104,17 +87,26 @@ class HostClient:
     def wait_until_started(self) -> None:
         """Wait at most 30 seconds for a host that is starting, and note its `id`.
 
-        Raises HostNotRunning, and InvocationFailed if the host could not load the app.
+        Raises HostNotRunning, NotAzemu, and InvocationFailed if the host could not load the app.
         """
         for _ in range(int(_START_SECONDS / _PAUSE_SECONDS)):
-            response = self.get("/admin/host/status")
-            status = response.json()
-            if response.status != 200 or not isinstance(status, dict) or not isinstance(status.get("state"), str):
-                raise InvocationFailed(
-                    f"The server at {self.origin} is not azemu. Name the port of a host with --port N."
+            response = self.get("/admin/host/status", most_bytes=_MOST_STATUS_BYTES)
+            try:
+                status = response.content(_STATUS)
+            except UnexpectedAnswer:
+                status = {"versionDetails": ""}
+            # The host of Core Tools has the same API, and the same host id for a folder.
+            if "azemu" not in status["versionDetails"]:
+                kind = f"Azure Functions host {status['versionDetails']}; " if status["versionDetails"] else ""
+                raise NotAzemu(
+                    f"The server at {self.origin} is not azemu: GET /admin/host/status was answered with {kind}"
+                    f"{response.description}. Name the port of a host with --port N."
+                    if not self.is_own
+                    else f"The host at {self.origin} does not serve at present: it answers with "
+                    f"{response.description}. Its console shows why."
                 )
-            self.id = str(status.get("id"))
-            problems = "\n".join(map(str, _list(status.get("errors"))))
+            self.id = status["id"]
+            problems = "\n".join(status.get("errors", ()))
             # Like Azure's, a host that could not load the app runs, but without functions.
             if status["state"] == "Error" or (problems and self.get("/admin/functions").json() == []):
                 raise InvocationFailed(f"The host at port {self.port} could not load the app.\n{problems}")
@@ -122,45 +114,49 @@ class HostClient:
                 return
             time.sleep(_PAUSE_SECONDS)
 
-    def get(self, path: str) -> Response:
+    def get(self, path: str, *, most_bytes: int | None = None) -> Response:
         """Send a GET request for the admin API. Raises HostNotRunning; InvocationFailed if the key is refused."""
         # Most hosts check no keys, so the key of the folder is looked up only when one asks for it.
-        response = self.send("GET", path, seconds=_START_SECONDS)
-        if response.status in (401, 403) and self._key is None:
+        response = self.send("GET", path, seconds=_START_SECONDS, most_bytes=most_bytes)
+        if response.status in (401, 403) and self._key is None and self.is_own:
             self._key = _master_key(self._app)
-            response = self.send("GET", path, seconds=_START_SECONDS)
+            response = self.send("GET", path, seconds=_START_SECONDS, most_bytes=most_bytes)
         if response.status in (401, 403):
             raise InvocationFailed(
-                f"The host at port {self.port} checks keys (--enable-auth). Pass its master key with --key KEY, or the "
-                "folder of the app with --app DIR: the key is in .azemu/secrets/host.json there."
+                f"The server at {self.origin} checks keys (--enable-auth). Pass its master key with --key KEY and its "
+                "port with --port N. Without --key, the key in the folder of the app (--app DIR) is sent only to a "
+                "host that was started in that folder."
             )
         return response
 
-    def events(self, path: str) -> Iterator[dict[str, Any]]:
-        """Yield the server-sent events of a path (`data: {…}`) as they come, until the host ends the response.
+    def events(self, path: str, shape: Shape) -> Iterator[dict[str, Any]]:
+        """Yield the server-sent events of a path (`data: {…}`), which have a shape, until the host ends the response.
 
-        Raises HostNotRunning, and InvocationFailed for a status other than 200 and an event of the type `error`.
+        Raises HostNotRunning, UnexpectedAnswer, and InvocationFailed for a status other than 200 and an event of the
+        type `error`.
         """
         request = urllib.request.Request(f"{self.origin}{path}")
         if self._key:
             request.add_header(_KEY_HEADER, self._key)
+        asked = f"GET {self.origin}{path.partition('?')[0]}"
         try:
             with self._opener.open(request) as response:
+                headers = _lower(response.headers)
+                if not headers.get("content-type", "").startswith("text/event-stream"):
+                    raise Response(response.status, response.read(_PART_BYTES), headers, asked).unexpected()
                 is_error = False
                 for line in response:
                     if line.startswith(b"event: "):
                         is_error = line.strip() == b"event: error"
                     elif line.startswith(b"data: "):
-                        event = json.loads(line.removeprefix(b"data: "))
+                        event = Response(response.status, line.removeprefix(b"data: "), headers, asked)
                         if is_error:
-                            raise InvocationFailed(event["error"]["message"])
-                        yield event
+                            raise InvocationFailed(event.refusal())
+                        yield event.content(shape)
         except urllib.error.HTTPError as error:
             with error:
-                message = Response(error.code, error.read()).refusal()
-            raise InvocationFailed(
-                message or f"The host at port {self.port} answered with status {error.code}."
-            ) from None
+                body = error.read(_PART_BYTES)
+            raise InvocationFailed(Response(error.code, body, _lower(error.headers), asked).refusal()) from None
         except (OSError, http.client.HTTPException) as error:
             raise HostNotRunning(f"The connection to the host at {self.origin} was lost ({error}).") from None
 
@@ -172,20 +168,39 @@ class HostClient:
         headers: Mapping[str, str] | None = None,
         *,
         seconds: float | None = None,
+        most_bytes: int | None = None,
     ) -> Response:
-        """Send a request and return its response, whatever its status. `seconds` None: wait for it without a limit.
+        """Send a request and return its response, whatever its status.
 
-        Raises HostNotRunning.
+        `seconds`: the longest time for the whole of it; None: any. `most_bytes`: more are not read. Raises
+        HostNotRunning.
         """
         request = urllib.request.Request(f"{self.origin}{path}", data=body, method=method)
         for name, value in {**(headers or {}), **({_KEY_HEADER: self._key} if self._key else {})}.items():
             request.add_header(name, value)
+        asked = f"{method} {self.origin}{path.partition('?')[0]}"
+        until = None if seconds is None else time.monotonic() + seconds
         try:
-            with self._opener.open(request, timeout=seconds) as response:
-                return Response(response.status, response.read(), _lower(response.headers))
-        except urllib.error.HTTPError as error:
-            with error:
-                return Response(error.code, error.read(), _lower(error.headers))
+            # urllib closes the response of an error together with the error object.
+            refused: urllib.error.HTTPError | None = None
+            try:
+                response = self._opener.open(request, timeout=seconds)
+            except urllib.error.HTTPError as error:
+                refused, response = error, error.fp
+            with refused or response:
+                content = bytearray()
+                # In parts, because the time limit of the socket is that of each part of a slow response.
+                while part := response.read1(_PART_BYTES):
+                    content += part
+                    if most_bytes is not None and len(content) > most_bytes:
+                        break
+                    if until is not None and time.monotonic() > until:
+                        raise TimeoutError(f"its response has not ended after {seconds:g} seconds")
+                else:
+                    # Unlike `read`, `read1` does not notice that the end is missing.
+                    if response.length:
+                        raise http.client.IncompleteRead(bytes(content), response.length)
+                return Response(response.status, bytes(content), _lower(response.headers), asked)
         # HTTPException: what came is no HTTP, or ended too early.
         except (OSError, ValueError, http.client.HTTPException) as error:
             reason = getattr(error, "reason", error)
@@ -200,10 +215,6 @@ def url_segment(text: str) -> str:
     if text in (".", ".."):
         raise ConfigurationError(f'"{text}" cannot be named here, because in a URL it means a folder.')
     return quote(text, safe="")
-
-
-def _list(value: object) -> list[Any]:
-    return value if isinstance(value, list) else []
 
 
 def _lower(headers: Message) -> dict[str, str]:
@@ -223,34 +234,46 @@ def find_host(app: Path, *, port: int | None, key: str | None) -> HostClient:
     It answers requests. Several hosts of one folder: the one that was started last, and a note for the user.
     Raises HostNotRunning; InvocationFailed if the host refuses the key or could not load the app.
     """
-    if port is not None:
-        host = HostClient(port, app=app, key=key)
-        host.wait_until_started()
-        return host
     try:
         root = find_project_root(app).resolve()
     except ConfigurationError as error:
+        if port is not None:
+            host = HostClient(port, app=app, key=key)
+            host.wait_until_started()
+            return host
         raise HostNotRunning(f"{error}\nTo use a running host from any folder, name its port with --port N.") from None
+    records = recorded_hosts(root)
+    if port is not None:
+        # The record of a host that was killed says nothing about the program that has its port now.
+        record = next((record for record in records if record.port == port and record.is_alive), None)
+        host = HostClient(port, app=root, key=key, record=record)
+        host.wait_until_started()
+        return host
     loaded = load_settings(root, os.environ, overrides={})
     own_id = host_id(root, loaded.settings)
+    # A key that the user has given is for a host of this folder, and not for what else may listen at its port.
+    candidates = [
+        HostClient(record.port, app=root, key=key if record.is_alive else None, record=record) for record in records
+    ]
     default_port = loaded.host.port or DEFAULT_PORT
-    found = []
-    records = recorded_hosts(root)
-    # A killed host leaves its record behind, and another app may have its port by now.
-    for record in records:
-        name = reachable_name(record.address)
-        host = HostClient(record.port, app=root, key=key, name=name, dashboard=record.dashboard)
-        if _serves(host, own_id, key=key):
+    found, strangers = [], []
+    for host in candidates:
+        if (reason := _refusal(host, own_id)) is None:
             found.append(host)
+        elif reason:
+            strangers.append(reason)
     # In a folder that cannot be written, hosts have no record.
     if not found and default_port not in [record.port for record in records]:
-        host = HostClient(default_port, app=root, key=key)
-        if _serves(host, own_id, key=key):
+        host = HostClient(default_port, app=root, key=None)
+        if (reason := _refusal(host, own_id)) is None:
             found.append(host)
+        elif reason:
+            strangers.append(reason)
     if not found:
+        others = "".join(f"\n{reason}" for reason in strangers)
         raise HostNotRunning(
             f"No host of the app in {root} is running. Start it with `azemu start`, or name the port of another host "
-            "with --port N."
+            f"with --port N.{others}"
         )
     if len(found) > 1:
         ports = ", ".join(str(host.port) for host in found)
@@ -261,19 +284,40 @@ def find_host(app: Path, *, port: int | None, key: str | None) -> HostClient:
     return found[0]
 
 
-def _serves(host: HostClient, own_id: str, *, key: str | None) -> bool:
-    """Return whether a host answers and runs the app with this host id. Raises InvocationFailed if it cannot."""
+def find_host_if_running(
+    app: Path, *, port: int | None, key: str | None, also_without_app: bool = False
+) -> HostClient | None:
+    """Return what `find_host` returns; None if no host of the folder runs, so that a command can use storage or files.
+
+    `also_without_app`: None also for a host that could not load the app. Raises for a host whose port was given: it
+    names a host, so storage would be the answer to another question.
+    """
+    try:
+        return find_host(app, port=port, key=key)
+    except HostNotRunning:
+        if port is not None:
+            raise
+    except InvocationFailed:
+        if port is not None or not also_without_app:
+            raise
+    return None
+
+
+def _refusal(host: HostClient, own_id: str) -> str | None:
+    """Return why a host is not that of the app with this host id: empty if none answers. None: it is the app's host.
+
+    Raises InvocationFailed if it is, and cannot be used.
+    """
     try:
         host.wait_until_started()
     except HostNotRunning:
-        return False
-    except InvocationFailed:
-        # Without an id it is another server, or the host of another app that refuses the key of this one. A key that
-        # the user has given is for this host.
-        if host.id == own_id or key is not None:
+        return ""
+    except InvocationFailed as error:
+        # Without an id it is another server, or a host that this one's key does not open.
+        if host.id == own_id or host.is_own:
             raise
-        return False
-    return host.id == own_id
+        return str(error)
+    return None if host.id == own_id else f"The host at {host.origin} is that of another app."
 
 
 def _master_key(app: Path) -> str | None:

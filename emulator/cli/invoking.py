@@ -13,6 +13,7 @@ from urllib.parse import quote, urlencode
 
 from emulator import bound_json as json
 from emulator import exit_codes
+from emulator.cli.answers import FUNCTION
 from emulator.cli.host_client import HostClient, InvocationFailed, find_host, read_argument, url_segment
 from emulator.cli.invoke_arguments import Invoke
 from emulator.cli.printing import print_json, shown_value
@@ -22,6 +23,11 @@ from emulator.host.http.routing.templates import Parameter, parse_template
 
 # The usual methods of functions that expect a body.
 _WITH_BODY: Final = ("POST", "PUT", "PATCH")
+_RESULT: Final = {
+    "result?": object,
+    "resultBase64?": str,
+    "outputs": [{"binding": str, "type": str, "value?": object, "valueBase64?": str}],
+}
 
 
 def run_invoke(command: Invoke) -> int:
@@ -33,9 +39,9 @@ def run_invoke(command: Invoke) -> int:
     inputs = {name: read_argument(text) for name, text in command.inputs.items()}
     host = find_host(command.app, port=command.port, key=command.key)
     function = host.get(f"/admin/functions/{url_segment(command.name)}")
-    url = (function.json() or {}).get("invoke_url_template") if function.status == 200 else None
-    if url is not None:
-        return _call_http(host, command, function.json(), data, inputs)
+    facts = function.content(FUNCTION) if function.status == 200 else {}
+    if facts.get("invoke_url_template") is not None:
+        return _call_http(host, command, facts, data, inputs)
     return _run(host, command, data, inputs)
 
 
@@ -47,10 +53,9 @@ def _run(host: HostClient, command: Invoke, data: bytes | None, inputs: Mapping[
     }
     path = f"/admin/azemu/functions/{url_segment(command.name)}/invoke"
     response = host.send("POST", path, json.dumps(request).encode(), {"Content-Type": "application/json"})
-    content = response.json()
-    if response.status != 200 or not isinstance(content, dict):
-        message = content.get("error") if isinstance(content, dict) else None
-        raise InvocationFailed(message or f"The host at port {host.port} answered with status {response.status}.")
+    if response.status >= 300:
+        raise InvocationFailed(response.refusal())
+    content = response.content(_RESULT)
     if command.json:
         result = {name: content[name] for name in ("result", "resultBase64") if name in content}
         print_json({"function": command.name, "result": None, **result, "outputs": content["outputs"]})
@@ -73,19 +78,19 @@ def _call_http(
     if command.metadata:
         raise ConfigurationError(f"--metadata has no effect on '{command.name}': it is an HTTP function.")
     bindings = function["config"]["bindings"]
-    trigger = next(binding for binding in bindings if binding["type"].lower() == "httptrigger")
+    trigger: Mapping[str, Any] = next((binding for binding in bindings if binding["type"].lower() == "httptrigger"), {})
     methods = [str(name).upper() for name in trigger.get("methods") or ()]
     preferred = _WITH_BODY if data is not None else ("GET",)
     method = command.method or next(
         (name for name in preferred if name in methods or not methods), methods[0] if methods else preferred[0]
     )
     # Not with urllib: `?` and `#` may be part of the template.
-    path = _filled_route(command, "/" + function["invoke_url_template"].split("/", 3)[3])
+    path = _filled_route(command, "/" + "".join(function["invoke_url_template"].split("/", 3)[3:]))
     name = url_segment(function["name"])
     for binding, value in inputs.items():
         supplied = host.send("PUT", f"/admin/azemu/functions/{name}/inputs/{url_segment(binding)}", value)
         if supplied.status != 204:
-            raise InvocationFailed((supplied.json() or {}).get("error") or f"--input {binding}: {supplied.status}")
+            raise InvocationFailed(f"--input {binding}: {supplied.refusal()}")
     try:
         response = host.send(method, path, data, {} if data is None else {"Content-Type": _content_type(data)})
     finally:

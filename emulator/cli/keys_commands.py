@@ -6,11 +6,19 @@ import asyncio
 import os
 import sys
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from emulator import bound_json as json
 from emulator import exit_codes
-from emulator.cli.host_client import HostClient, HostNotRunning, InvocationFailed, find_host, read_argument, url_segment
+from emulator.cli.answers import FUNCTION, Shape
+from emulator.cli.host_client import (
+    HostClient,
+    HostNotRunning,
+    InvocationFailed,
+    find_host_if_running,
+    read_argument,
+    url_segment,
+)
 from emulator.cli.keys_arguments import KeysDelete, KeysList, KeysOf, KeysSet, KeysShow
 from emulator.cli.printing import Table, print_json
 from emulator.clock import SystemClock
@@ -20,6 +28,8 @@ from emulator.errors import ConfigurationError, EmulatorError
 from emulator.host.http.keys.key_store import HOST_FUNCTION_KEYS, HOST_SYSTEM_KEYS, MASTER, KeyScope, KeyStore
 from emulator.host.http.keys.secret_format import Key, KeyKind
 from emulator.host.site import open_keys, secrets_folder
+
+_KEY: Final = {"name": str, "value": str}
 
 
 class KeyNotFound(EmulatorError):
@@ -145,13 +155,12 @@ def _print(scope: KeyScope, key: Key, *, as_json: bool) -> None:
 
 
 def _open(where: KeysOf) -> _Keys:
-    try:
-        return _HostKeys(find_host(where.app, port=where.port, key=where.key))
-    except (HostNotRunning, InvocationFailed):
-        # The files are there also for a host that could not load the app.
-        if where.port is not None or where.key is not None:
-            raise
-    return _FileKeys(where)
+    # The files are there also for a host that could not load the app. A key that was given is for a host.
+    is_for_host = where.key is not None
+    host = find_host_if_running(where.app, port=where.port, key=where.key, also_without_app=not is_for_host)
+    if host is None and is_for_host:
+        raise HostNotRunning("--key is for a running host, and none of this app runs. Leave it out to use the files.")
+    return _FileKeys(where) if host is None else _HostKeys(host)
 
 
 class _HostKeys:
@@ -161,12 +170,12 @@ class _HostKeys:
         self._host = host
 
     def functions(self) -> Sequence[str]:
-        functions = self._host.get("/admin/functions").json() or ()
+        functions = self._host.get("/admin/functions").content([FUNCTION])
         # Only HTTP functions have keys.
         return [function["name"] for function in functions if function.get("invoke_url_template")]
 
     def keys(self, scope: KeyScope) -> Sequence[Key]:
-        keys = [Key(key["name"], key["value"]) for key in self._request("GET", scope)["keys"]]
+        keys = [Key(key["name"], key["value"]) for key in self._request("GET", scope, shape={"keys": [_KEY]})["keys"]]
         if scope == HOST_SYSTEM_KEYS:
             # The list of the API does not contain the master key.
             keys.insert(0, Key(MASTER, self._request("GET", scope, MASTER)["value"]))
@@ -178,19 +187,21 @@ class _HostKeys:
         return Key(content["name"], content["value"])
 
     def delete(self, scope: KeyScope, name: str) -> bool:
-        return self._host.send("DELETE", self._path(scope, name)).status == 204
+        response = self._host.send("DELETE", self._path(scope, name))
+        if response.status not in (204, 404):
+            raise InvocationFailed(response.refusal())
+        return response.status == 204
 
     def _request(
-        self, method: str, scope: KeyScope, name: str | None = None, value: str | None = None
-    ) -> dict[str, Any]:
+        self, method: str, scope: KeyScope, name: str | None = None, value: str | None = None, shape: Shape = _KEY
+    ) -> Any:
         body = None if value is None else json.dumps({"name": name, "value": value}).encode()
         response = self._host.send(method, self._path(scope, name), body, {"Content-Type": "application/json"})
-        content = response.json()
         if response.status == 404 and scope.function is not None:
             raise KeyNotFound(f"The app has no function '{scope.function}'.")
-        if response.status >= 300 or not isinstance(content, dict):
-            raise InvocationFailed(f"The host at port {self._host.port} answered with status {response.status}.")
-        return content
+        if response.status >= 300:
+            raise InvocationFailed(response.refusal())
+        return response.content(shape)
 
     def _path(self, scope: KeyScope, name: str | None) -> str:
         if scope.function is not None:

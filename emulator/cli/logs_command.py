@@ -18,6 +18,7 @@ from emulator.host.console.output import use_colour
 
 _COLOURS: Final = {"Warning": "\x1b[33m", "Error": "\x1b[91m", "Critical": "\x1b[91m"}
 _PLAIN: Final = "\x1b[0m"
+_LINE: Final = {"time": str, "level": str, "message": str}
 _LAST_OF_ALL: Final = 2**53
 # A host that is stopping still answers, and ends each response at once.
 _PAUSE_SECONDS: Final = 0.5
@@ -27,7 +28,7 @@ def run_logs(command: Logs) -> int:
     """Run the command and return its exit code. Raises HostNotRunning, InvocationFailed."""
     host = find_host(command.app, port=command.port, key=command.key)
     if not command.follow:
-        lines = list(host.events(_path(host, command, last=command.last)))
+        lines = list(host.events(_path(host, command, last=command.last), _LINE))
         if command.json:
             print_json({"lines": lines})
         else:
@@ -37,7 +38,7 @@ def run_logs(command: Logs) -> int:
     while True:
         # The connection ends when the host stops or restarts.
         with suppress(HostNotRunning):
-            for line in host.events(_path(host, command, last=last)):
+            for line in host.events(_path(host, command, last=last), _LINE):
                 # A restarted host process numbers its lines from 1, so that only their times tell which ones are new.
                 if line["time"] > before:
                     _print([line], as_json=command.json)

@@ -5,29 +5,54 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from datetime import timedelta
-from typing import Any
+from typing import Any, Final
 
 from emulator import exit_codes
+from emulator.cli.answers import TEXT_OR_NULL
 from emulator.cli.host_client import InvocationFailed, find_host
 from emulator.cli.printing import Table, print_json
 from emulator.cli.report_arguments import Report
+
+_ESTIMATE: Final = {
+    "storageRequests": int,
+    "storagePrice": float,
+    "executions": int,
+    "gigabyteSeconds": float,
+    "executionPrice": float,
+    "price": float,
+}
+_REPORT: Final = {
+    "app": str,
+    "startedAt": str,
+    "seconds": float,
+    "storage": {
+        "requests": int,
+        "idlePolls": int,
+        "purposes": [{"purpose": str, "service": str, "operation": str, "requests": int, "idlePolls": int}],
+        "functions": [{"function": TEXT_OR_NULL, "requests": int}],
+    },
+    "executions": [{"function": str, "runs": int, "failed": int, "seconds": float, "gigabyteSeconds": float}],
+    "prices": {"date": str, "region": str, "currency": str},
+    "run": _ESTIMATE,
+    "perThousandOrchestrations": (_ESTIMATE, None),
+    "orchestrations": int,
+    "idleMonth": {
+        "requests": int,
+        "price": float,
+        "parts": [{"what": str, "everySeconds": float, "requests": int, "price": float}],
+    },
+    "assumptions": [str],
+}
 
 
 def run_report(command: Report) -> int:
     """Run the command and return its exit code. Raises HostNotRunning, InvocationFailed."""
     host = find_host(command.app, port=command.port, key=command.key)
-    if host.dashboard is None:
-        raise InvocationFailed(
-            f"The host at port {host.port} was started with --dashboard-path none, which also ends `azemu report`."
-        )
     query = "" if command.memory is None else f"?memory={command.memory}"
-    response = host.get(f"/{host.dashboard}/api/report{query}")
-    report = response.json()
-    if response.status != 200 or not isinstance(report, dict):
-        error = report.get("error", {}) if isinstance(report, dict) else {}
-        raise InvocationFailed(
-            error.get("message") or f"The host at port {host.port} answered with status {response.status}."
-        )
+    response = host.get(f"{host.dashboard_path('report')}api/report{query}")
+    if response.status >= 300:
+        raise InvocationFailed(response.refusal())
+    report = response.content(_REPORT)
     if command.json:
         print_json(report)
     else:

@@ -9,15 +9,20 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote, urlencode
 
 from emulator import bound_json as json
 from emulator import exit_codes
 from emulator.accounts import open_accounts
 from emulator.app_storage import open_app_storage
-from emulator.cli.host_client import HostClient, HostNotRunning, InvocationFailed, find_host, read_argument, url_segment
+from emulator.check.functions import declarations_of, trigger_sources
+from emulator.check.sources import read_sources
+from emulator.cli.answers import FUNCTION
+from emulator.cli.host_client import HostClient, find_host, find_host_if_running, read_argument, url_segment
 from emulator.cli.printing import print_json
 from emulator.cli.send_arguments import Send
 from emulator.clock import SystemClock
@@ -28,6 +33,7 @@ from emulator.host.admin.storage import sending_account
 from emulator.host.event_grid_requests import EVENT_TYPE_HEADER
 from emulator.host.sending import completed_events, event_path, message_encoding, put_message, split_path, upload
 from emulator.ids import new_id
+from emulator.worker.loader import DEFAULT_SCRIPT
 from emulator.worker.port import member_of
 
 
@@ -49,15 +55,49 @@ def run_send(command: Send) -> int:
         return _send_event(command, data)
     if command.kind == "blob":
         split_path(command.target)
-    host = _host_of_app(command)
-    storage = asyncio.run(_store(command, data)) if host is None else _store_by_host(host, command, data)
+    # Storage is there also for a host that could not load the app.
+    host = find_host_if_running(command.app, port=command.port, key=command.key, also_without_app=True)
+    stored = asyncio.run(_store(command, data)) if host is None else _store_by_host(host, command, data)
+    storage, created = stored["storage"], stored["created"]
     what = f"message into queue '{command.target}'" if command.kind == "queue" else f"blob '{command.target}'"
     # The storage of a host that was started with --storage is another one.
     note = " No host of this app is running." if host is None else ""
     sys.stderr.write(f"Sent the {what} of {storage}.{note}\n")
+    if created and (warning := _creation_warning(command, host)):
+        sys.stderr.write(f"{warning}\n")
     if command.json:
-        print_json({"kind": command.kind, "target": command.target, "storage": storage, "byHost": host is not None})
+        members = {"kind": command.kind, "target": command.target, "storage": storage, "created": created}
+        print_json({**members, "byHost": host is not None})
     return exit_codes.OK
+
+
+def _creation_warning(command: Send, host: HostClient | None) -> str:
+    """Return a text about a queue or container that was created; empty if a function listens on it."""
+    trigger, member = ("queueTrigger", "queueName") if command.kind == "queue" else ("blobTrigger", "path")
+    if host is None:
+        configuration = _App(command.app).configuration
+        root = configuration.root
+        script = root / (configuration.settings.get("PYTHON_SCRIPT_FILE_NAME") or DEFAULT_SCRIPT)
+        scripts = [script, *(declaration.script for declaration in declarations_of(root))]
+        sources = trigger_sources(read_sources(root, scripts), trigger, member)
+        sources = {function: configuration.settings.expand_known(text) for function, text in sources.items()}
+    else:
+        sources = {
+            function["name"]: str(value)
+            for function in host.get("/admin/functions").content([FUNCTION])
+            for binding in function["config"]["bindings"]
+            if binding["type"].lower() == trigger.lower() and (value := member_of(binding, member))
+        }
+    # Of a blob's path the container decides.
+    name = command.target.strip("/").partition("/")[0].lower()
+    listened = {text.strip("/").partition("/")[0].lower(): function for function, text in sources.items()}
+    # A name with a setting whose value is not known here may be this one.
+    if name in listened or any("%" in text for text in listened):
+        return ""
+    what = "Queue" if command.kind == "queue" else "Container"
+    known = ", ".join(f"'{text}' ({function})" for text, function in sorted(listened.items()))
+    about = f"Functions of this app listen on {known}." if known else f"No function of this app has a {trigger}."
+    return f"{what} '{name}' did not exist and was created. {about}"
 
 
 def _content_of(file: str) -> bytes:
@@ -77,18 +117,7 @@ def _content_of(file: str) -> bytes:
         ) from None
 
 
-def _host_of_app(command: Send) -> HostClient | None:
-    """Return the running host of the app; None if there is none. Raises HostNotRunning for a port that was given."""
-    try:
-        return find_host(command.app, port=command.port, key=command.key)
-    except (HostNotRunning, InvocationFailed):
-        # Storage is there also for a host that could not load the app.
-        if command.port is not None:
-            raise
-    return None
-
-
-def _store_by_host(host: HostClient, command: Send, data: bytes) -> str:
+def _store_by_host(host: HostClient, command: Send, data: bytes) -> Mapping[str, Any]:
     query = urlencode({"connection": command.connection, **({"azure": "true"} if command.allow_azure else {})})
     target = quote(command.target.strip("/"), safe="" if command.kind == "queue" else "/")
     if command.kind == "queue":
@@ -96,11 +125,10 @@ def _store_by_host(host: HostClient, command: Send, data: bytes) -> str:
     else:
         headers = {"Content-Type": command.content_type}
         response = host.send("PUT", f"/admin/azemu/blobs/{target}?{query}", data, headers)
-    content = response.json()
-    if response.status != 201 or not isinstance(content, dict):
-        message = content.get("error") if isinstance(content, dict) else None
-        raise NotSent(message or f"The host at port {host.port} answered with status {response.status}.")
-    return str(content["storage"])
+    if response.status >= 300:
+        raise NotSent(response.refusal())
+    stored: Mapping[str, Any] = response.content({"storage": str, "created": bool})
+    return stored
 
 
 class _App:
@@ -115,7 +143,7 @@ class _App:
         return configure(replace(self._options, settings=settings), os.environ)
 
 
-async def _store(command: Send, data: bytes) -> str:
+async def _store(command: Send, data: bytes) -> Mapping[str, Any]:
     app, clock = _App(command.app), SystemClock()
 
     def print_line(text: str) -> None:
@@ -126,26 +154,28 @@ async def _store(command: Send, data: bytes) -> str:
         async with open_accounts(configuration.settings, clock) as accounts:
             account = sending_account(accounts, command.connection, allow_azure=command.allow_azure)
             if command.kind == "queue":
-                await put_message(account, command.target, data, encoding=message_encoding(configuration.host))
+                encoding = message_encoding(configuration.host)
+                created = await put_message(account, command.target, data, encoding=encoding)
             else:
-                await upload(account, command.target, data, content_type=command.content_type)
-            return account.description
+                created = await upload(account, command.target, data, content_type=command.content_type)
+            return {"storage": account.description, "created": created}
 
 
 def _send_event(command: Send, data: bytes) -> int:
     events = completed_events(data, now=SystemClock().now(), new_id=new_id)
     host = find_host(command.app, port=command.port, key=command.key)
     function = host.get(f"/admin/functions/{url_segment(command.target)}")
-    if function.status != 200:
+    if function.status == 404:
         raise ConfigurationError(f"The app at port {host.port} has no function '{command.target}'.")
-    facts = function.json()
-    trigger = next(binding for binding in facts["config"]["bindings"] if binding["type"].lower().endswith("trigger"))
+    facts = function.content(FUNCTION)
+    bindings = facts["config"]["bindings"]
+    trigger = next((each for each in bindings if each["type"].lower().endswith("trigger")), {"type": "trigger"})
     path = event_path(facts["name"], trigger["type"], member_of(trigger, "source"))
     headers = {"Content-Type": "application/json", EVENT_TYPE_HEADER: "Notification"}
     response = host.send("POST", path, json.dumps(events).encode(), headers)
     if response.status >= 400:
-        reason = response.body.decode("utf-8", "replace").strip() or "The console of the host shows why."
-        raise NotSent(f"The event was answered with status {response.status}. {reason}")
+        hint = "" if response.body else " The console of the host shows why."
+        raise NotSent(f"The event was not processed. {response.refusal()}{hint}")
     if command.json:
         print_json({"kind": "eventgrid", "function": facts["name"], "events": len(events)})
     sys.stderr.write(f"Sent {len(events)} event{'s' if len(events) > 1 else ''} to function '{facts['name']}'.\n")

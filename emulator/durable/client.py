@@ -14,7 +14,7 @@ from typing import Literal
 
 from emulator.clock import Clock
 from emulator.dotnet.json_values import lenient_object
-from emulator.durable.core.entities.messages import RELEASE, Release, Request
+from emulator.durable.core.entities.messages import ORPHANED_LOCK, RELEASE, Release, Request
 from emulator.durable.core.events import (
     EventRaised,
     ExecutionResumed,
@@ -382,7 +382,7 @@ class DurableClient:
                     # A holder that was purged will not release its lock either.
                     is_orphaned = status is None or status.runtime_status in TERMINAL
                 if is_orphaned and isinstance(holder, str):
-                    release = Release(holder, "fix-orphaned-lock")
+                    release = Release(holder, ORPHANED_LOCK)
                     event = EventRaised(timestamp=self._now(), name=RELEASE, input=release.text)
                     await self._send(row.instance_id, event)
                     released += 1

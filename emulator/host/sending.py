@@ -21,7 +21,6 @@ from emulator.storage.paging import query_rows
 from emulator.storage.port import (
     MAX_MESSAGES,
     ZERO,
-    BlobProperties,
     Int64,
     NotFound,
     Operation,
@@ -33,7 +32,6 @@ from emulator.storage.port import (
 
 _INT32: Final = range(-(2**31), 2**31)
 _INT64: Final = range(-(2**63), 2**63)
-# How many messages of a queue one request returns.
 
 
 class NotStorable(EmulatorError):
@@ -65,15 +63,16 @@ async def put_message(
     *,
     encoding: QueueMessageEncoding,
     hidden: timedelta = ZERO,
-) -> None:
-    """Put a message into a queue, whose name is written in any letter case.
+) -> bool:
+    """Put a message into a queue, whose name is written in any letter case. Return whether the queue was created.
 
     Raises UndecodableMessage for bytes that the encoding cannot contain, and what the queue raises.
     """
     body = encoding.encode(content)
     target = account.queue(queue.lower())
-    await target.create()
+    created = await target.create()
     await target.put(body, visible_in=hidden)
+    return created
 
 
 async def read_messages(account: StorageAccount, queue: str, *, encoding: QueueMessageEncoding) -> list[str | bytes]:
@@ -109,12 +108,16 @@ async def upload(
     *,
     content_type: str = "application/octet-stream",
     metadata: Mapping[str, str] | None = None,
-) -> BlobProperties:
-    """Write a blob. `path`: `container/name`. Raises NotStorable, and what the container raises."""
+) -> bool:
+    """Write a blob. `path`: `container/name`. Return whether the container was created.
+
+    Raises NotStorable, and what the container raises.
+    """
     container, name = split_path(path)
     target = account.container(container)
-    await target.create()
-    return await target.write(name, content, content_type=content_type, metadata=metadata)
+    created = await target.create()
+    await target.write(name, content, content_type=content_type, metadata=metadata)
+    return created
 
 
 async def read_blob(account: StorageAccount, path: str) -> bytes | None:

@@ -29,7 +29,7 @@ from emulator.polling.crash_recovery.takeover import takeover
 from emulator.polling.failures import Failures
 from emulator.polling.lock_renewal import LockRenewer
 from emulator.polling.locked_message import LockedMessage
-from emulator.polling.log_once import LogOnce
+from emulator.polling.log_once import LogOnce, short_reason
 from emulator.polling.message_wait import MessageWait
 from emulator.storage.port import ZERO, NotFound, Queue, QueueMessage, StorageAccount, StorageUnreachable
 
@@ -248,7 +248,7 @@ class _MessageListener:
                 _log.error(
                     "The result of %s could not be stored. The message will be processed again. %s",
                     lock.description,
-                    error,
+                    short_reason(error),
                     exc_info=traceback,
                 )
         finally:

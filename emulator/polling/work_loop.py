@@ -17,7 +17,7 @@ from emulator.clock import Clock, within
 from emulator.errors import EmulatorError
 from emulator.logs import get_logger
 from emulator.polling.failures import Failures
-from emulator.polling.log_once import LogOnce
+from emulator.polling.log_once import LogOnce, short_reason
 from emulator.storage.port import StorageOutage
 
 Item = TypeVar("Item")
@@ -115,7 +115,9 @@ async def _handle(processor: Processor[Item, Result], item: Item, logged: LogOnc
     # No traceback: the reason is known, and it is no defect of the host.
     except WorkAborted as aborted:
         if logged.is_first(processor.describe(item), str(aborted)):
-            _log.warning("%s was aborted and will be retried. Reason: %s", processor.describe(item), aborted)
+            _log.warning(
+                "%s was aborted and will be retried. Reason: %s", processor.describe(item), short_reason(aborted)
+            )
         await run_to_completion(_abandon(processor, item))
     except Exception as error:
         if not isinstance(error, StorageOutage) and logged.is_first(processor.describe(item), repr(error)):

@@ -1,36 +1,41 @@
 """Records of the running hosts of an app folder, by which commands find them: `.azemu/ports/<port>.json`.
 
-`azemu start` writes one when it listens, and removes it when it stops. A killed host leaves its record behind, so
-readers ask the port which app it serves.
+`azemu start` writes one when it listens, and removes it when it stops. A killed host leaves its record behind, and
+another program may listen at the port by then. So the host also holds a lock (`.azemu/ports/<port>.alive`), which the
+system releases when its process ends: only while it is held does the record say who listens there.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Final
 
 from emulator import bound_json as json
 from emulator.config.start import Configuration
-from emulator.listening import LOCALHOST
 from emulator.private_files import make_private_folder, owner_only
 from emulator.process.predecessor import PORTS_FOLDER
+from emulator.storage.file_lock import try_lock
 from emulator.storage.gitignore import hide_from_git
+
+_LOCK_ATTEMPTS: Final = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HostRecord:
     """A host that ran when the record was written. `started_at`: the time of its start in UTC, in ISO 8601.
 
-    `dashboard`: the path of its dashboard, one segment; None: it has none.
+    `dashboard`: the path of its dashboard, one segment; None: it has none. `is_alive`: its process still runs.
     """
 
     port: int
     address: str
     started_at: str
     dashboard: str | None
+    is_alive: bool
 
 
 @contextmanager
@@ -45,19 +50,30 @@ def recorded_host(configuration: Configuration, *, port: int, started_at: dateti
         "dashboard": configuration.dashboard_path,
     }
     # In a folder that cannot be written, commands find the host by the port of local.settings.json.
-    with suppress(OSError):
-        make_private_folder(path.parent)
-        hide_from_git(root / PORTS_FOLDER.parent)
-        # Replaced in one step: a reader must not see half of it.
-        unfinished = path.with_suffix(".unfinished")
-        with open(unfinished, "w", encoding="utf-8", opener=owner_only) as file:
-            file.write(json.dumps(content))
-        unfinished.replace(path)
-    try:
-        yield
-    finally:
+    with ExitStack() as stack:
         with suppress(OSError):
-            path.unlink(missing_ok=True)
+            make_private_folder(path.parent)
+            hide_from_git(root / PORTS_FOLDER.parent)
+            # A command that reads the record holds the lock for a moment.
+            attempts = (stack.enter_context(try_lock(_lock_file(path))) for _ in range(_LOCK_ATTEMPTS))
+            next((lock for lock in attempts if lock is not None), None)
+            # Replaced in one step: a reader must not see half of it.
+            unfinished = path.with_suffix(".unfinished")
+            with open(unfinished, "w", encoding="utf-8", opener=owner_only) as file:
+                file.write(json.dumps(content))
+            unfinished.replace(path)
+        try:
+            yield
+        finally:
+            with suppress(OSError):
+                path.unlink(missing_ok=True)
+    # Only one host has the port, so no other one locks a file of this name at the same time.
+    with suppress(OSError):
+        _lock_file(path).unlink(missing_ok=True)
+
+
+def _lock_file(record: Path) -> Path:
+    return record.with_suffix(".alive")
 
 
 def recorded_hosts(root: Path) -> list[HostRecord]:
@@ -67,12 +83,17 @@ def recorded_hosts(root: Path) -> list[HostRecord]:
         # It may be of another version of azemu, or have been removed meanwhile.
         with suppress(OSError, ValueError, KeyError, TypeError):
             content = json.loads(path.read_text(encoding="utf-8"))
+            is_alive = False
+            # OSError: this user must not write into the folder.
+            with suppress(OSError), try_lock(_lock_file(path)) as lock:
+                is_alive = lock is None
             records.append(
                 HostRecord(
                     port=int(content["port"]),
                     address=str(content["address"]),
                     started_at=str(content["startedAt"]),
                     dashboard=content["dashboard"],
+                    is_alive=is_alive,
                 )
             )
     return sorted(records, key=lambda record: record.started_at, reverse=True)
@@ -80,7 +101,7 @@ def recorded_hosts(root: Path) -> list[HostRecord]:
 
 def reachable_name(address: str) -> str:
     """Return the host name at which this machine reaches a server that listens on an address, for a URL."""
-    # The wildcard addresses include the loopback addresses.
-    if address in (LOCALHOST, "0.0.0.0", "::"):
-        return LOCALHOST
+    # The wildcard addresses include the loopback address of their family. "localhost" would also try the other one, at
+    # which another program may listen.
+    address = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(address, address)
     return f"[{address}]" if ":" in address else address

@@ -12,20 +12,15 @@ from __future__ import annotations
 import faulthandler
 import io
 import os
-import re
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from traceback import FrameSummary
 
 from emulator.clock import Clock
 from emulator.worker.origins import place_in_stack
-
-# What faulthandler writes: a line for each thread, then one for each frame, the innermost first.
-_THREAD = re.compile(r"(Current thread|Thread) 0x")
-_FRAME = re.compile(r'  File "(?P<file>.*)", line (?P<line>\d+) in (?P<name>.*)')
+from emulator.worker.stack_files import stacks_in
 
 _WRITING_SECONDS = 0.2
 
@@ -57,17 +52,5 @@ async def request_places(process_id: int, file: Path, clock: Clock) -> Sequence[
     except ProcessLookupError:
         return ()
     await clock.sleep(_WRITING_SECONDS, upkeep=True)
-    return [place for stack in _stacks_in(file) if (place := place_in_stack(stack)) is not None]
-
-
-def _stacks_in(file: Path) -> Iterator[Sequence[FrameSummary]]:
-    if not file.exists():
-        return  # The process had no handler yet, so the signal has ended it.
-    stack: list[FrameSummary] = []
-    for line in file.read_text(encoding="utf-8", errors="replace").splitlines():
-        if _THREAD.match(line):
-            yield stack
-            stack = []
-        elif match := _FRAME.fullmatch(line):
-            stack.append(FrameSummary(match["file"], int(match["line"]), match["name"], lookup_line=False))
-    yield stack
+    # Without a file the process had no handler yet, so the signal has ended it.
+    return [place for stack in stacks_in(file) if (place := place_in_stack(stack)) is not None]

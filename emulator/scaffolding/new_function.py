@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import ast
+import builtins
 import importlib.util
 import keyword
 import os
 import re
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
+from emulator.app_paths import shown_path
 from emulator.config.settings import FILE_NAME as SETTINGS_FILE
 from emulator.config.settings import load_settings
 from emulator.errors import ConfigurationError
@@ -36,6 +39,8 @@ DURABLE_REQUIREMENT: Final = "azure-functions-durable>=1.7.0,<2"
 # What the host accepts as the name of a function (host, Utility.IsValidFunctionName), without the dash, which no Python
 # name may contain.
 _NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,126}")
+# As what apps import azure.functions and azure.durable_functions.
+_IMPORTED: Final = ("azure", "func", "df")
 # More files than an app has: the search for names must not read a whole disk.
 _MAX_FILES: Final = 500
 _OTHER_FOLDERS: Final = ("node_modules", "__pycache__", "venv", "env", "tests")
@@ -66,6 +71,14 @@ def add_function(new: NewFunction) -> Written:
             f"'{new.name}' cannot be the name of a function. Use a Python identifier of letters (a-z), digits and "
             f"underscores that begins with a letter{advice}."
         )
+    # In the rest of the file `print(…)` would call the function, and `logging.info` fail.
+    is_module = new.name in sys.stdlib_module_names or new.name in _IMPORTED
+    if is_module or hasattr(builtins, new.name):
+        hidden = f"the module {new.name}" if is_module else f"Python's own {new.name}"
+        raise ConfigurationError(
+            f"'{new.name}' cannot be the name of a function: it would hide {hidden} in the file. Choose another name, "
+            f"such as 'handle_{new.name}'."
+        )
     if new.auth_level is not None and "auth_level" not in new.template.app_text():
         raise ConfigurationError(
             f"--authlevel is for templates with an HTTP trigger, and '{new.template.name}' has none. Leave it out."
@@ -85,7 +98,7 @@ def add_function(new: NewFunction) -> Written:
     if new.with_test:
         test = new.root / "tests" / f"test_{new.name}.py"
         if test.exists():
-            notes.append(f"{_relative(test, new.root)} exists already and was left as it is.")
+            notes.append(f"{shown_path(test, new.root)} exists already and was left as it is.")
         else:
             contents[test] = new.template.renamed(new.template.test_text(), new.name).encode()
     if new.template.is_durable:
@@ -198,7 +211,7 @@ def _refuse_names_of_app(root: Path, functions: Sequence[str]) -> None:
         if function.lower() in present:
             name, path = present[function.lower()]
             raise ConfigurationError(
-                f"The app already has a function '{name}', in '{_relative(path, root)}'. Choose another name."
+                f"The app already has a function '{name}', in '{shown_path(path, root)}'. Choose another name."
             )
 
 
@@ -234,7 +247,3 @@ def _in_folders(new: NewFunction) -> tuple[list[str], dict[Path, bytes], list[st
         if (new.root / name).exists():
             raise ConfigurationError(f"'{new.root / name}' exists already. Choose another name.")
     return functions, contents, []
-
-
-def _relative(path: Path, root: Path) -> str:
-    return path.relative_to(root).as_posix() if path.is_relative_to(root) else str(path)

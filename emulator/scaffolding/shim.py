@@ -40,11 +40,11 @@ def install_shim(scripts: Path | None = None) -> Shim:
     original, path = folder / f"azemu{_SUFFIX}", folder / f"func{_SUFFIX}"
     for name in _NAMES:
         present = folder / name
-        if present.is_symlink() or (present.exists() and not _is_shim(present)):
+        if present.is_symlink() or (present.exists() and not is_shim(present)):
             raise ConfigurationError(
                 f"'{present}' is another command, which azemu does not replace. Nothing was written."
             )
-    if not original.is_file() or not _is_shim(original):
+    if not original.is_file() or not is_shim(original):
         raise ConfigurationError(
             f"The environment has no command '{original}' to copy. Install azemu into it: python -m pip install azemu"
         )
@@ -65,7 +65,7 @@ def remove_shim(scripts: Path | None = None) -> Path | None:
     path = (scripts or _scripts_folder()) / f"func{_SUFFIX}"
     if not path.exists():
         return None
-    if path.is_symlink() or not _is_shim(path):
+    if path.is_symlink() or not is_shim(path):
         raise ConfigurationError(f"'{path}' was not written by azemu, so it is left alone.")
     try:
         path.unlink()
@@ -85,7 +85,8 @@ def _scripts_folder() -> Path:
     return Path(sysconfig.get_path("scripts"))
 
 
-def _is_shim(path: Path) -> bool:
+def is_shim(path: Path) -> bool:
+    """Return whether a file is the command that azemu installs."""
     try:
         return _MARK in path.read_bytes()
     except OSError:

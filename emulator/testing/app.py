@@ -35,7 +35,7 @@ from emulator.testing.manual import Invoked, check_is_timer, run_manually, send_
 from emulator.testing.observers.log_capture import LogLine
 from emulator.testing.observers.real_waits import RealWait
 from emulator.testing.overrides import Fake
-from emulator.testing.settling import settle
+from emulator.testing.settling import advance_with_faults, idle_after_faults, settle
 from emulator.testing.waiting import wait_for_end
 from emulator.virtual_time import VirtualClock
 
@@ -43,8 +43,6 @@ T = TypeVar("T")
 
 # Longer than any pause before a failed call is repeated, and than any lock.
 _CHAOS_PATIENCE = timedelta(minutes=30)
-# Virtual time in which a host has usually repeated a call that failed, and taken over the locks of the last host.
-_RECOVERY = timedelta(minutes=2)
 
 REAL_SECONDS = 60.0
 """Default limit of a method in real time. User code that never returns should fail its test, not block the test run."""
@@ -247,23 +245,30 @@ class AppUnderTest:
     async def advance(self, span: timedelta | None = None, **parts: float) -> None:
         """Let time pass, for example `advance(days=3)`. Everything that falls due in that time runs, in order."""
         length = (span or timedelta(0)) + timedelta(**parts)
-        advance = _advance_with_faults(self.clock, length) if self._thread.has_chaos else self.clock.advance(length)
+        advance = advance_with_faults(self.clock, length) if self._thread.has_chaos else self.clock.advance(length)
         await self._run(f"advance by {length}", advance)
 
     async def run_until_idle(self, limit: timedelta | None = timedelta(days=366)) -> bool:
         """Let everything run that is due within `limit`, until nothing but schedules of timer functions is left.
 
-        Timer functions run on the way to other work. Return False if something else is due later.
+        Timer functions run on the way to other work. Return False if something else is due later. With chaos, time
+        passes beyond that, but not beyond `limit`, until the host has recovered from all faults.
         """
-        return await self._run("run until idle", self.clock.run_until_idle(limit))
+        if self._thread.has_chaos:
+            work = idle_after_faults(self.clock, self._thread.chaos.number_of_faults, limit, patience=_CHAOS_PATIENCE)
+        else:
+            work = self.clock.run_until_idle(limit)
+        return await self._run("run until idle", work)
 
     async def settle(self, limit: timedelta = timedelta(minutes=10)) -> None:
         """Let triggers notice everything that is in storage, until no function has run for ten seconds.
 
         It follows messages and blobs from function to function, over retries and failures, for at most `limit` of the
-        app's time. Raises NotSettled then. In real time four seconds are enough.
+        app's time. Raises NotSettled then. In real time four seconds are enough, with chaos it takes two minutes.
         """
-        await self._run("wait until the app has settled", settle(self._running.app.host, self._thread.clock, limit))
+        # With chaos, another host may run at the end.
+        work = settle(lambda: self._running.app.host, self._thread.clock, limit, has_faults=self._thread.has_chaos)
+        await self._run("wait until the app has settled", work)
 
     # Overrides of activities -------------------------------------------------------------------------------------
 
@@ -320,18 +325,3 @@ class AppUnderTest:
 
     async def _run(self, doing: str, work: Coroutine[Any, Any, T]) -> T:
         return await self._thread.run_async(doing, work, self._seconds)
-
-
-async def _advance_with_faults(clock: VirtualClock, length: timedelta) -> None:
-    """Let time pass as VirtualClock.advance does, but let the host recover from faults before each jump.
-
-    A host repeats a failed call after a pause that is upkeep, for which time does not jump. Stopping at all upkeep
-    would take seconds of processor time for every hour.
-    """
-    target = clock.now() + length
-    while True:
-        await clock.advance(min(_RECOVERY, target - clock.now()), upkeep=True)
-        if (now := clock.now()) >= target:
-            return
-        due = min((sleeper.due for sleeper in clock.sleepers() if not sleeper.upkeep), default=target)
-        await clock.advance(max(min(due, target) - now, timedelta(0)))

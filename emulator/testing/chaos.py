@@ -131,6 +131,15 @@ class ChaosRun:
             await self._running.wait()
             yield running
 
+    @property
+    def is_between_hosts(self) -> bool:
+        """Whether a host has crashed and the next one does not run yet. Requests wait in the listening socket then."""
+        return not self._running.is_set()
+
+    def number_of_faults(self) -> int:
+        """Return how many faults have happened so far."""
+        return len(self._plan.happened)
+
     async def report(self, app: App, accounts: StorageAccounts) -> ChaosReport:
         """Return what has happened so far. `accounts`: those of the app, without faults."""
         # While something waits for its time, a message that is missing may still come.

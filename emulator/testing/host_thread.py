@@ -264,7 +264,13 @@ class HostThread:
                 # Without a cookie jar: a test that wants cookies sends them itself.
                 origin = f"http://127.0.0.1:{app.port}"
                 during = nullcontext if self._chaos is None else self._chaos.turns.taken
-                http = HttpClient(session, origin, self.clock, lambda: current().host.only_waits_for_retries, during)
+
+                def waits_for_time() -> bool:
+                    # A host that crashes may wait for a storage call that is delayed, and the next one starts after it.
+                    is_between_hosts = self._chaos is not None and self._chaos.is_between_hosts
+                    return is_between_hosts or current().host.only_waits_for_retries
+
+                http = HttpClient(session, origin, self.clock, waits_for_time, during)
                 try:
                     yield RunningApp(current, accounts, hub, http)
                 finally:

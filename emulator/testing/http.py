@@ -34,7 +34,8 @@ class Answer:
 class HttpClient:
     """Sends requests to the app. To be used on the host's loop only, so that no connection outlives the app.
 
-    `waits`: whether all running functions wait for a retry. Virtual time advances then, although a request is open.
+    `waits`: whether the app needs time to answer: all running functions wait for a retry, or the host starts again
+    after a crash. Virtual time advances then, although a request is open.
     `during`: entered around every request.
     """
 

@@ -104,7 +104,8 @@ class VirtualClock:
     def running(self, until: datetime | None = None, *, upkeep: bool = False) -> Iterator[None]:
         """While entered, time jumps by itself whenever everything is idle, but not beyond `until`.
 
-        `upkeep`: stop at upkeep sleepers too, as in real time. Slow; for tests of leases and polling.
+        `upkeep`: stop at upkeep sleepers too, as in real time, also within blocks that do not. Slow; for tests of
+        leases and polling.
         """
         permit = _Permit(until or _NEVER, upkeep)
         self._permits.append(permit)
@@ -256,8 +257,10 @@ class VirtualClock:
             self._idle_waiters.remove(nearest)
             nearest.future.set_result(None)
             return True
-        # No task steps through time, so the `running()` blocks decide.
-        return any(self._jump(permit.until, permit.upkeep) for permit in tuple(self._permits))
+        # No task steps through time, so the `running()` blocks decide. If one of them stops at upkeep sleepers, all do:
+        # another one would jump past these.
+        upkeep = any(permit.upkeep for permit in self._permits)
+        return any(self._jump(permit.until, upkeep) for permit in tuple(self._permits))
 
     # -------------------------------------------------------------------------------------------------------------
 

@@ -9,6 +9,7 @@ same moment.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import selectors
 import threading
 from collections.abc import Callable
@@ -50,6 +51,15 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         self.clock = clock
         self.thread_id: int | None = None
         super().__init__(_IdleSelector(clock))
+        self._numbers = itertools.count()
+        self.set_task_factory(_NumberedTask)
+
+    def create_future(self) -> asyncio.Future[Any]:
+        return _NumberedFuture(loop=self)
+
+    def next_number(self) -> int:
+        """Return a number that no task or future of this loop has yet."""
+        return next(self._numbers)
 
     def time(self) -> float:
         # asyncio's own timers are in real time, also in a test that has replaced time.monotonic.
@@ -67,6 +77,26 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         future: asyncio.Future[T] = super().run_in_executor(executor, func, *args)
         future.add_done_callback(lambda _: busy.__exit__(None, None, None))
         return future
+
+
+# asyncio keeps tasks and futures in sets: a TaskGroup, for example, cancels its tasks in the order of one. That order
+# follows the hashes of the elements, which normally are addresses in memory. With numbers, a run is repeatable.
+class _NumberedTask(asyncio.Task[Any]):
+    def __init__(self, loop: Any, work: Any, **named: Any) -> None:
+        self._number: int = loop.next_number()
+        super().__init__(work, loop=loop, **named)
+
+    def __hash__(self) -> int:
+        return self._number
+
+
+class _NumberedFuture(asyncio.Future[Any]):
+    def __init__(self, *, loop: VirtualTimeLoop) -> None:
+        self._number = loop.next_number()
+        super().__init__(loop=loop)
+
+    def __hash__(self) -> int:
+        return self._number
 
 
 class _IdleSelector(selectors.DefaultSelector):

@@ -259,3 +259,17 @@ async def test_nothing_is_outside_of_a_narrow_screen(visitor: Visitor) -> None:
             await page.get_by_role("region", name="Why it does not progress").wait_for()
         assert await page.evaluate("document.documentElement.scrollWidth") <= 390, address
     await page.set_viewport_size({"width": 1280, "height": 800})
+
+
+async def test_an_instance_is_opened_before_it_has_a_history(visitor: Visitor) -> None:
+    """The link of a response leads to the page before a host has processed the message that starts the instance."""
+    row = {"PartitionKey": "early", "RowKey": "", "Name": "approval", "RuntimeStatus": "Pending", "Input": "null"}
+    times = dict.fromkeys(("CreatedTime", "LastUpdatedTime"), visitor.app.now)
+    await visitor.app.insert("TestHubNameInstances", {**row, **times})
+    await visitor.open("instances/early")
+    await visitor.page.get_by_text("The orchestration has not begun").wait_for()
+    # The id of a row that is pending cannot be used.
+    await visitor.app.insert("TestHubNameInstances", {**row, **times, "RuntimeStatus": "Terminated"})
+    await visitor.app.client.start_new("approval", "early")
+    await visitor.app.settle()
+    await visitor.page.get_by_role("option", name="awaited event decision").wait_for()

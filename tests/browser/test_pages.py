@@ -12,7 +12,7 @@ from emulator.config.start import StartOptions, configure
 from emulator.host.http.keys.key_store import HOST_SYSTEM_KEYS
 from emulator.host.site import open_keys
 from emulator.testing import start
-from tests.browser.conftest import ATTACK, Visitor, visiting
+from tests.browser.conftest import ATTACK, PATIENCE_MILLISECONDS, Visitor, visiting
 from tests.running_apps import run_app, write_app
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
@@ -167,7 +167,7 @@ async def test_the_page_asks_for_the_key(visitor: Visitor, tmp_path: Path) -> No
     async with run_app(folder, enable_auth=True) as app:
         context = await visitor.page.context.browser.new_context()
         page = await context.new_page()
-        page.set_default_timeout(8000)
+        page.set_default_timeout(PATIENCE_MILLISECONDS)
         await page.goto(f"{app.url}/azemu/")
         await page.get_by_label("Master key").fill("the-master-key")
         await page.get_by_role("button", name="Continue").click()

@@ -5,17 +5,21 @@ from __future__ import annotations
 import os
 import re
 import socket
+import subprocess
 from pathlib import Path
 
 import pytest
 
-from tests.processes import PROJECT, run, started
+from tests.processes import PROJECT, run, run_in_this_process, started
 from tests.running_apps import write_app
 
 
-def failure(app: Path, *options: str, env: dict[str, str] | None = None) -> str:
-    """The message of a start that ends with exit code 1."""
-    done = run("start", "--port", "0", *options, cwd=app, env=env)
+def failure(app: Path, *options: str) -> str:
+    """The message of a start that ends with exit code 1 before anything is started."""
+    return message_of(run_in_this_process("start", "--port", "0", *options, cwd=app))
+
+
+def message_of(done: subprocess.CompletedProcess[str]) -> str:
     assert (done.returncode, done.stdout.strip()) == (1, ""), done.stdout + done.stderr
     assert "Traceback" not in done.stderr
     return done.stderr
@@ -65,7 +69,7 @@ def test_unusable_storage_is_reported_with_the_option(tmp_path: Path, storage: s
 
 def test_open_quote_in_python_arguments_is_reported(tmp_path: Path) -> None:
     app = write_app(tmp_path / "app")
-    assert failure(app, "--python-arguments", "-X 'dev") == (
+    assert message_of(run("start", "--port", "0", "--python-arguments", "-X 'dev", cwd=app)) == (
         "--python-arguments cannot be split into arguments: No closing quotation. Close every quotation mark. "
         "The value is: -X 'dev\n"
     )
@@ -146,7 +150,7 @@ def no_azurite(tmp_path: Path) -> dict[str, str]:
 
 def test_missing_azurite_is_an_error_if_it_was_requested(tmp_path: Path, no_azurite: dict[str, str]) -> None:
     app = write_app(tmp_path / "app")
-    message = failure(app, "--storage", "azurite", env=no_azurite)
+    message = message_of(run("start", "--port", "0", "--storage", "azurite", cwd=app, env=no_azurite))
     assert "Azurite is not running and cannot be started" in message
     assert "Install one of these and start again: Node.js" in message
     assert "--storage builtin" in message
@@ -171,7 +175,7 @@ def test_missing_azurite_is_replaced_by_the_builtin_store_with_a_message(
 def test_invalid_settings_file_is_an_error(tmp_path: Path) -> None:
     app = write_app(tmp_path / "app")
     (app / "local.settings.json").write_text('{"Values": ')
-    ended = run("start", cwd=app)
+    ended = run_in_this_process("start", cwd=app)
     assert ended.returncode == 1
     # Nothing else, such as that settings are missing.
     assert re.fullmatch(

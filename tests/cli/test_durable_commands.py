@@ -34,6 +34,18 @@ def approve(context: df.DurableOrchestrationContext):
 def fail(context: df.DurableOrchestrationContext):
     raise ValueError("no stock")
 
+@app.orchestration_trigger(context_name="context")
+def pay(context: df.DurableOrchestrationContext):
+    yield context.call_activity("charge", 5)
+
+@app.orchestration_trigger(context_name="context")
+def order(context: df.DurableOrchestrationContext):
+    yield context.call_sub_orchestrator("pay")
+
+@app.activity_trigger(input_name="amount")
+def charge(amount: int):
+    raise ValueError("card declined")
+
 @app.entity_trigger(context_name="context")
 def counter(context: df.DurableEntityContext):
     context.set_state(context.get_state(lambda: 0) + context.get_input())
@@ -176,6 +188,13 @@ def test_the_failure_of_an_awaited_orchestration_is_the_exit_code(durable: Comma
     assert (done.code, done.out) == (1, "")
     assert done.err.startswith("Instance 'failed-1' has ended with the status Failed. ")
     assert "no stock" in done.err
+    failed = durable("start", "order", "--id", "failed-2", "--wait")
+    for shown in (failed.err, durable("show", "failed-2").out, durable("show", "failed-2", "--history").out):
+        assert "Activity function 'charge' failed: ValueError: card declined" in shown
+        assert 'raise ValueError("card declined")' in shown
+        # The exceptions of .NET in JSON are only for programs.
+        assert "$type" not in shown
+    assert '{"$type":"System.Exception' in durable("show", "failed-2", "--json").json["instance"]["output"]
     waiting = durable("start", "approve", "--id", "slow-1", "--timeout", "0")
     assert waiting.code == 1
     assert "after 0 seconds. It continues; `azemu durable show slow-1` shows it." in waiting.err
@@ -193,7 +212,7 @@ def test_lists_are_filtered_and_read_page_by_page(durable: Commands, monkeypatch
 
     assert ids() == [f"page-{number}" for number in range(5)]
     assert ids("--top", "3") == ["page-0", "page-1", "page-2"]
-    assert durable("list", "--prefix", "page-", "--top", "5", "--json").json["more"] is False
+    assert durable("list", "--prefix", "page-", "--top", "5", "--json").json["hasMore"] is False
     assert ids("--status", "running", "Completed", "--since", "1h", "--name", "GREET") == ids()
     assert ids("--status", "Failed") == ids("--name", "other") == ids("--until", "1h") == []
     some = durable("list", "--prefix", "page-", "--top", "2")

@@ -26,6 +26,10 @@ APP = """
 @app.route(route="hello")
 def hello(req: func.HttpRequest):
     return "hello"
+
+@app.queue_trigger(arg_name="message", queue_name="work-items", connection="AzureWebJobsStorage")
+def on_work(message: func.QueueMessage):
+    pass
 """
 
 
@@ -159,6 +163,22 @@ def test_what_cannot_be_sent_is_explained(
     done = sender.send(*words)
     assert done.code == 1
     assert message in done.stderr
+
+
+def test_a_queue_or_container_that_was_created_is_named_if_no_function_listens_on_it(sender: Sender) -> None:
+    """Its name may be misspelled: on Azure, too, the message would lie there for ever."""
+    done = sender.send("queue", "work-itms", "text")
+    assert done.code == 0
+    note = "Queue 'work-itms' did not exist and was created. Functions of this app listen on 'work-items' (on_work)."
+    assert done.stderr.splitlines()[-1] == note
+    assert "was created" not in sender.send("queue", "work-itms", "text").stderr
+    # A queue of a function is created by the first message, too.
+    assert "was created" not in sender.send("queue", "Work-Items", "text").stderr
+    (sender.app / "cat.png").write_bytes(b"cat")
+    done = sender.send("blob", "pictures-2/cat.png", str(sender.app / "cat.png"))
+    assert "Container 'pictures-2' did not exist and was created. No function of this app has a blobTrigger." in (
+        done.stderr.splitlines()
+    )
 
 
 @pytest.mark.parametrize(

@@ -10,13 +10,13 @@ import pytest
 
 from emulator.cli.arguments import parse
 from emulator.cli.start_arguments import parse_start
-from tests.processes import environment, run
+from tests.processes import environment, run, run_in_this_process
 from tests.running_apps import write_app
 
 
 @pytest.mark.parametrize("words", [(), ("--help",), ("-h",), ("help",), ("help", "help")])
 def test_overview_is_printed_without_a_command(tmp_path: Path, words: tuple[str, ...]) -> None:
-    done = run(*words, cwd=tmp_path)
+    done = run_in_this_process(*words, cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     assert "Usage: azemu <command> [options]" in done.stdout
     assert "azemu start --port 8080" in done.stdout
@@ -24,7 +24,7 @@ def test_overview_is_printed_without_a_command(tmp_path: Path, words: tuple[str,
 
 @pytest.mark.parametrize("words", [("start", "--help"), ("host", "start", "-h"), ("help", "start")])
 def test_help_of_start_shows_options_and_examples(tmp_path: Path, words: tuple[str, ...]) -> None:
-    done = run(*words, cwd=tmp_path)
+    done = run_in_this_process(*words, cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     for option in ("--port", "--address", "--app", "--script-root", "--functions", "--enableAuth", "--no-reload"):
         assert option in done.stdout
@@ -33,7 +33,7 @@ def test_help_of_start_shows_options_and_examples(tmp_path: Path, words: tuple[s
 
 @pytest.mark.parametrize("word", ["--version", "-v", "-V", "version"])
 def test_version_is_printed(tmp_path: Path, word: str) -> None:
-    done = run(word, cwd=tmp_path)
+    done = run_in_this_process(word, cwd=tmp_path)
     assert done.returncode == 0
     assert done.stdout.startswith("azemu ")
 
@@ -80,7 +80,7 @@ def test_version_is_printed(tmp_path: Path, word: str) -> None:
     ],
 )
 def test_wrong_argument_is_an_error_with_a_suggestion(tmp_path: Path, words: tuple[str, ...], message: str) -> None:
-    done = run(*words, cwd=tmp_path)
+    done = run_in_this_process(*words, cwd=tmp_path)
     assert (done.returncode, done.stdout, done.stderr) == (2, "", message)
 
 
@@ -105,10 +105,11 @@ def test_command_of_core_tools_that_azemu_lacks_is_answered_with_what_to_use(
 
 
 def test_group_without_its_second_word_is_an_error_with_its_commands(tmp_path: Path) -> None:
+    # As users run it, for its exit code.
     done = run("storage", cwd=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("azemu: 'azemu storage' needs one more word. Commands:\n  azemu storage export  save")
-    asked = run("storage", "--help", cwd=tmp_path)
+    asked = run_in_this_process("storage", "--help", cwd=tmp_path)
     assert (asked.returncode, asked.stderr) == (0, "")
     assert "  azemu storage copy    copy queues, tables and blobs" in asked.stdout
 

@@ -17,7 +17,7 @@ from emulator.config.connections import SERVICES, parse_connection
 from emulator.storage.azurite.process import Launch
 from emulator.storage.azurite.search import find_program
 from emulator.storage.azurite.server import Azurite
-from emulator.storage.port import StorageAccount
+from emulator.storage.port import StorageAccount, StorageUnreachable
 from tests.processes import Running, started
 from tests.running_apps import write_app
 from tests.waiting import eventually
@@ -87,7 +87,7 @@ async def _created(account: StorageAccount) -> bool:
     try:
         await account.queue("work").create()
         await account.container("work").create()
-    except Exception:
+    except StorageUnreachable:
         return False
     return True
 

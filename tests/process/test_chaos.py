@@ -12,7 +12,7 @@ from emulator.chaos.activity_runs import ActivityCall, ActivityRuns
 from emulator.config.start import StartOptions, configure
 from emulator.process.chaos import reporting
 from emulator.process.chaos_options import ChaosOptions
-from tests.cli.test_bad_input import failure
+from tests.cli.test_bad_input import message_of
 from tests.processes import get, get_json, run, started
 from tests.running_apps import DURABLE_APP, write_app
 from tests.waiting import eventually_sync
@@ -102,10 +102,11 @@ async def test_a_report_says_that_the_task_hub_could_not_be_checked(tmp_path: Pa
 
 def test_accounts_in_azure_and_storage_in_memory_are_refused(tmp_path: Path) -> None:
     app = write_app(tmp_path / "app")
-    message = failure(app, "--chaos", "--storage", "builtin", env={"ORDERS": STORAGE_ACCOUNT})
+    words = ("start", "--port", "0", "--chaos", "--storage", "builtin")
+    message = message_of(run(*words, cwd=app, env={"ORDERS": STORAGE_ACCOUNT}))
     assert message.startswith("--chaos: the setting 'ORDERS' names a storage account in Azure.")
     assert "ORDERS=UseDevelopmentStorage=true" in message
-    message = failure(app, "--chaos", "17", "--storage", "builtin:memory")
+    message = message_of(run("start", "--port", "0", "--chaos", "17", "--storage", "builtin:memory", cwd=app))
     assert "in memory and would be lost when the host crashes. Use --storage builtin" in message
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 from emulator.cli.report_arguments import parse_report
 from emulator.cli.reporting import run_report
 from tests.running_apps import DURABLE_APP, RunningApp, run_app
+from tests.waiting import eventually
 
 APP = """
 @app.orchestration_trigger(context_name="context")
@@ -38,8 +40,11 @@ async def run_orchestrations(app: RunningApp, number: int) -> None:
     for index in range(number):
         await app.post(f"/runtime/webhooks/durabletask/orchestrators/flow/i{index}", json={})
     for index in range(number):
-        while (await app.get(f"/runtime/webhooks/durabletask/instances/i{index}")).status == 202:
-            await asyncio.sleep(0.02)
+        await eventually(partial(has_ended, app, f"i{index}"), f"end of instance i{index}")
+
+
+async def has_ended(app: RunningApp, instance_id: str) -> bool:
+    return (await app.get(f"/runtime/webhooks/durabletask/instances/{instance_id}")).status != 202
 
 
 async def report_of(app: RunningApp, query: str = "") -> dict[str, Any]:
@@ -98,8 +103,7 @@ async def test_other_functions_and_memory(tmp_path: Path) -> None:
     async with run_app(tmp_path / "app", DURABLE_APP, APP, host=HUB) as app:
         await app.app.accounts("AzureWebJobsStorage").queue("orders").create()
         await app.app.accounts("AzureWebJobsStorage").queue("orders").put("eyJpZCI6IDd9")
-        while not app.app.recording.counts("consume").succeeded:
-            await asyncio.sleep(0.02)
+        await eventually(lambda: app.app.recording.counts("consume").succeeded, "run of function consume")
         report, small = await report_of(app), await report_of(app, "?memory=100")
         refused = await app.get("/azemu/api/report?memory=x")
     assert report["perThousandOrchestrations"] is None

@@ -1,13 +1,35 @@
 """The checkout under chaos: without an idempotency key a card is charged twice, with it never."""
 
 import json
+import re
+import shutil
 from pathlib import Path
 
 import pytest
 
 from emulator.testing import Chaos, ChaosReport, SyncAppUnderTest, start_sync
+from tests.doc_sessions import Placeholders, session_of
+from tests.testing.test_plugin import run
+
+pytest_plugins = ["pytester"]
 
 SAMPLES = Path(__file__).parents[2] / "samples"
+PAGE = SAMPLES.parent / "docs" / "chaos.md"
+
+CARELESS = """
+import pytest
+
+ORDER = {"item": "desk", "card": "4242", "amount": 300}
+
+@pytest.fixture
+def payments(tmp_path, monkeypatch):
+    monkeypatch.setenv("PAYMENTS_FILE", str(tmp_path / "payments.jsonl"))
+    return tmp_path / "payments.jsonl"
+
+def test_a_card_is_charged_once(payments, azemu):
+    azemu.wait(azemu.client.start_new("careless_checkout", client_input=ORDER))
+    assert len(payments.read_text().splitlines()) == 1
+"""
 
 ORDER = {"item": "desk", "card": "4242", "amount": 300}
 
@@ -34,16 +56,20 @@ def test_a_card_is_charged_once(payments: Path, azemu: SyncAppUnderTest) -> None
     assert len(payments.read_text().splitlines()) == 1
 
 
-def test_chaos_finds_the_double_charge(tmp_path: Path) -> None:
-    for seed in range(40):
-        payments, report = payments_of("careless_checkout", seed, tmp_path)
-        if len(payments) > 1:
-            break
-    assert len(payments) > 1
+def test_pytest_prints_what_the_page_shows(pytester: pytest.Pytester) -> None:
+    shutil.copytree(SAMPLES / "payments", pytester.path, dirs_exist_ok=True, ignore=shutil.ignore_patterns(".*"))
+    (pytester.path / "test_payments.py").write_text(CARELESS)
+    run(pytester, "test_payments.py", in_process=True).assert_outcomes(passed=1)
+    [step] = session_of(PAGE)
+    printed = run(pytester, *step.words[1:], in_process=True).stdout.str()
+    assert Placeholders().matches(step.output, printed), f"{PAGE.name} does not show this:\n{printed}"
+    # The text below the command.
+    [(seed, times)] = re.findall(r"seed (\d+) charges (\w+) times", PAGE.read_text(encoding="utf-8"))
+    payments, report = payments_of("careless_checkout", int(seed), pytester.path)
+    assert len(payments) == ["two", "three", "four", "five"].index(times) + 2
     assert {payment["amount"] for payment in payments} == {300}
-    [repeated] = [each for each in report.repeated if each.call.function == "charge_without_key"]
-    assert repeated.times == len(payments)
-    assert any("provider.py" in effect for effect in repeated.effects)
+    assert any("the host crashed" in str(fault) for fault in report.faults)
+    assert [each.times for each in report.repeated if each.call.function == "charge_without_key"] == [len(payments)]
 
 
 @pytest.mark.parametrize("seeds", [range(2), pytest.param(range(2, 100), marks=pytest.mark.soak)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -14,7 +15,7 @@ import pytest
 from emulator.cli.command import main
 from emulator.errors import ConfigurationError
 from emulator.scaffolding.shim import install_shim, remove_shim
-from tests.processes import environment
+from tests.processes import environment, run
 from tests.waiting import PATIENCE_SECONDS
 
 SUFFIX = ".exe" if sys.platform == "win32" else ""
@@ -53,6 +54,27 @@ def test_func_is_azemu_and_has_a_version_that_editors_can_read(scripts: Path) ->
     created = func(scripts, "new", "--template", "HTTP trigger", "--name", "greet")
     assert created.returncode == 1
     assert "Unable to find project root" in created.stderr
+
+
+def test_advice_to_use_func_says_how_to_reach_that_of_core_tools(
+    scripts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`func azure functionapp publish` of azemu must not lead to azemu again."""
+    install_shim(scripts)
+    monkeypatch.setenv("PATH", str(scripts))
+    alone = func(scripts, "azure", "functionapp", "publish", "shop")
+    assert alone.returncode == 2
+    assert f"The command `func` in {scripts} is azemu's own (azemu shim)" in alone.stderr
+    assert "use `npx azure-functions-core-tools@4` instead of `func`, or `azemu shim --remove` first." in alone.stderr
+    core_tools = tmp_path / "core-tools"
+    core_tools.mkdir()
+    shutil.copy(sys.executable, core_tools / f"func{SUFFIX}")
+    monkeypatch.setenv("PATH", os.pathsep.join((str(scripts), str(core_tools))))
+    beside = func(scripts, "pack")
+    assert f"use `{core_tools / f'func{SUFFIX}'}`, or `azemu shim --remove` first." in beside.stderr
+    # Without the shim the advice is right as it is.
+    remove_shim(scripts)
+    assert "is azemu's own" not in run("pack", cwd=tmp_path).stderr
 
 
 def test_shim_can_be_written_again_and_removed(scripts: Path) -> None:

@@ -52,10 +52,11 @@ def test_no_rule_is_broken_under_many_seeds(first: int) -> None:
     assert "\n".join(failures(range(first, min(first + AT_ONCE, FIRST + COUNT)), scenarios=6)) == ""
 
 
-def test_a_seed_repeats_every_storage_call() -> None:
-    """In another process, too, where strings have other hashes."""
-    outcome = simulate(3, scenarios=SMALL)
-    command = [sys.executable, "-m", "tests.simulation", "3", "--scenarios", str(SMALL)]
+@pytest.mark.parametrize(("seed", "scenarios"), [(3, SMALL), (1457, 6)])
+def test_a_seed_repeats_every_storage_call(seed: int, scenarios: int) -> None:
+    """In another process, too, where strings have other hashes, and objects other addresses."""
+    outcome = simulate(seed, scenarios=scenarios)
+    command = [sys.executable, "-m", "tests.simulation", str(seed), "--scenarios", str(scenarios)]
     text = run(command, env={**os.environ, "PYTHONHASHSEED": "1"}, stdout=PIPE, text=True, check=True).stdout
     assert outcome.calls > 100
     assert outcome.faults

@@ -199,10 +199,11 @@ async def signals(it: Client, id: str) -> None:
         await it.pause(10)
 
 
-# Not `transfers`: a lock request that an entity has forwarded, and that comes after the release again, is granted again
-# and nobody releases the second grant. That is the protocol: entities do not sort forwarded requests, in .NET as here
-# (docs/protocol/durable-orchestration.md 11.6), and nothing that is stored tells the two apart. CleanEntityStorage
-# releases such a lock. Python's SDK has no locks.
+# Not `transfers`. An entity whose episode is repeated after its messages were sent may take the requests in another
+# order, if the lock of one of their messages has not ended. Then it has granted its lock twice, to two orchestrations
+# that wait for each other, or it runs an operation whose caller has got the result already after the lock was released.
+# That is the protocol, in .NET as here (docs/compatibility.md): messages are sent before a state is stored, and nothing
+# that is stored says what was sent. Python's SDK has no locks.
 SCENARIOS: list[Callable[[Client, str], Awaitable[None]]] = [
     chain,
     fan_out,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import pytest
 from emulator.errors import ConfigurationError
 from tests.running_apps import DURABLE_APP, RunningApp, run_app
 from tests.telemetry.collector import ReceivedSpan, collecting
+from tests.waiting import eventually
 
 INTERNAL, SERVER, CLIENT, PRODUCER, CONSUMER = 1, 2, 3, 4, 5
 TRACE = "0af7651916cd43dd8448eb211c80319c"
@@ -86,11 +86,12 @@ def broken(req):
 
 async def ended(app: RunningApp, instance_id: str) -> dict[str, Any]:
     """Return the status of an instance when it has ended."""
-    while True:
+
+    async def status_at_the_end() -> dict[str, Any] | None:
         status: dict[str, Any] = (await app.get(f"/runtime/webhooks/durabletask/instances/{instance_id}")).json()
-        if status["runtimeStatus"] in ("Completed", "Failed"):
-            return status
-        await asyncio.sleep(0.02)
+        return status if status["runtimeStatus"] in ("Completed", "Failed") else None
+
+    return await eventually(status_at_the_end, f"end of instance {instance_id}")
 
 
 def is_child(span: ReceivedSpan, parent: ReceivedSpan) -> bool:
@@ -180,8 +181,11 @@ async def test_calls_and_signals_of_entities_belong_to_the_trace_of_their_sender
             await app.post("/runtime/webhooks/durabletask/orchestrators/counter_user/user", json={})
             assert (await ended(app, "user"))["runtimeStatus"] == "Completed"
             await app.get("/api/signal")
-            while (await app.get("/runtime/webhooks/durabletask/entities/counter/b")).status != 200:
-                await asyncio.sleep(0.02)
+
+            async def is_there() -> bool:
+                return (await app.get("/runtime/webhooks/durabletask/entities/counter/b")).status == 200
+
+            await eventually(is_there, "entity b")
         orchestration = collector.only("orchestration:counter_user")
         adds = [span for span in collector.named("entity:counter:add") if span.trace_id == orchestration.trace_id]
         sent, processed = sorted(adds, key=lambda span: span.kind)

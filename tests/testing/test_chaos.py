@@ -87,6 +87,57 @@ def test_time_jumps_over_the_renewals_of_a_month(folder: Path) -> None:
         assert app.client.get_status("t1").output == [[0, 2, 4], "booked for 6", '"yes"']
 
 
+COUNTING = """
+@app.route(route="counts", methods=["POST"])
+@app.durable_client_input(client_name="client")
+async def counts(req: func.HttpRequest, client) -> func.HttpResponse:
+    for number in range(1, 6):
+        await client.signal_entity(df.EntityId("seen", "all"), "add", number)
+    return func.HttpResponse(status_code=202)
+
+
+@app.route(route="counts", methods=["GET"])
+@app.durable_client_input(client_name="client")
+async def counted(req: func.HttpRequest, client) -> str:
+    return json.dumps((await client.read_entity_state(df.EntityId("seen", "all"))).entity_state)
+
+
+@app.entity_trigger(context_name="context")
+def seen(context):
+    # A client's signal may come twice.
+    context.set_state(sorted({*context.get_state(list), context.get_input()}))
+
+
+@app.queue_trigger(arg_name="message", queue_name="orders", connection="AzureWebJobsStorage")
+@app.queue_output(arg_name="out", queue_name="sent", connection="AzureWebJobsStorage")
+def send(message: func.QueueMessage, out: func.Out[str]) -> None:
+    out.set(message.get_body().decode())
+"""
+LOSSES = Intensities(fail_after=0.4, crash_before=0.05)
+
+
+def test_an_app_is_idle_only_after_it_has_recovered_from_the_faults(tmp_path: Path) -> None:
+    write_app(tmp_path, "import json\n" + DURABLE_APP, COUNTING)
+    for seed in range(3):
+        with start_sync(tmp_path, chaos=Chaos(seed, LOSSES), now=NOW) as app:
+            app.post("/api/counts")
+            assert app.run_until_idle()
+            assert app.get("/api/counts").json() == [1, 2, 3, 4, 5], seed
+            for number in range(5):
+                app.put_message("orders", str(number))
+            app.settle()
+            assert {*app.messages("sent")} == {"0", "1", "2", "3", "4"}, seed
+            assert app.messages("orders") == []
+
+
+def test_the_limit_of_a_run_until_idle_holds_under_chaos(tmp_path: Path) -> None:
+    write_app(tmp_path, DURABLE_APP, APP)
+    with start_sync(tmp_path, chaos=Chaos(0), now=NOW) as app:
+        app.client.start_new("trip", "t1")
+        assert not app.run_until_idle(timedelta(minutes=20))
+        assert app.now <= NOW + timedelta(minutes=20)
+
+
 def test_a_seed_repeats_the_whole_run(folder: Path) -> None:
     def run(seed: int) -> tuple[object, ...]:
         with chaotic(folder, seed, intensities=Intensities(crash_after=0.05)) as app:

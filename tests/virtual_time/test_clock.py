@@ -93,6 +93,27 @@ def test_advance_with_upkeep_stops_at_every_upkeep_sleeper(clock: VirtualClock, 
     assert renewals == [START + timedelta(seconds=s) for s in (10, 20, 30)]
 
 
+@pytest.mark.parametrize("outer", [False, True])
+def test_a_running_block_with_upkeep_stops_at_every_upkeep_sleeper_also_beside_others(
+    clock: VirtualClock, run: Run, outer: bool
+) -> None:
+    renewals: list[datetime] = []
+
+    async def renew() -> None:
+        while True:
+            await clock.sleep(10, upkeep=True)
+            renewals.append(clock.now())
+
+    async def main() -> None:
+        task = asyncio.create_task(renew())
+        with clock.running(upkeep=outer), clock.running(upkeep=not outer):
+            await clock.sleep(35)
+        task.cancel()
+
+    run(main())
+    assert renewals == [START + timedelta(seconds=s) for s in (10, 20, 30)]
+
+
 def test_advance_runs_everything_that_falls_due(clock: VirtualClock, run: Run) -> None:
     seen: list[str] = []
 
@@ -266,6 +287,35 @@ def test_within_with_upkeep_causes_no_jump(clock: VirtualClock, run: Run) -> Non
         task.cancel()
 
     run(main())
+
+
+def test_tasks_of_a_group_are_cancelled_in_the_same_order_in_every_run() -> None:
+    def order_of_cancellation() -> list[int]:
+        cancelled: list[int] = []
+
+        async def worker(number: int) -> None:
+            try:
+                await asyncio.Event().wait()
+            finally:
+                cancelled.append(number)
+
+        async def main() -> None:
+            async with asyncio.TaskGroup() as group:
+                for number in range(50):
+                    group.create_task(worker(number))
+                await asyncio.sleep(0)
+                raise RuntimeError("stop")
+
+        with asyncio.Runner(loop_factory=VirtualClock(START).new_loop) as runner, pytest.raises(ExceptionGroup):
+            runner.run(main())
+        return cancelled
+
+    first = order_of_cancellation()
+    # Kept, so that the tasks of the second run are not where those of the first were.
+    elsewhere = [bytearray(size) for size in range(1, 2_000)]
+    assert order_of_cancellation() == first
+    assert len(first) == 50
+    del elsewhere
 
 
 def test_cancelled_sleepers_are_removed(clock: VirtualClock, run: Run) -> None:

@@ -46,6 +46,8 @@ def sending_account(accounts: StorageAccounts, connection: str, *, allow_azure: 
 class StorageApi:
     """Request handlers of /admin/azemu/queues/… and /admin/azemu/blobs/…. Errors are JSON objects with `error`.
 
+    `created` of the response: the queue or container did not exist, so its name may be misspelled.
+
     The query may have `connection`, the name of a connection setting, and `azure=true`, to allow an account in Azure.
     """
 
@@ -63,19 +65,19 @@ class StorageApi:
         ]
 
     async def put_message(self, call: HttpCall) -> web.Response:
-        async def put(account: StorageAccount, content: bytes) -> None:
-            await put_message(account, call.values["name"], content, encoding=self._encoding)
+        async def put(account: StorageAccount, content: bytes) -> bool:
+            return await put_message(account, call.values["name"], content, encoding=self._encoding)
 
         return await self._send(call, put)
 
     async def upload(self, call: HttpCall) -> web.Response:
-        async def put(account: StorageAccount, content: bytes) -> None:
+        async def put(account: StorageAccount, content: bytes) -> bool:
             content_type = call.request.headers.get("Content-Type", "application/octet-stream")
-            await upload(account, call.values["path"], content, content_type=content_type)
+            return await upload(account, call.values["path"], content, content_type=content_type)
 
         return await self._send(call, put)
 
-    async def _send(self, call: HttpCall, put: Callable[[StorageAccount, bytes], Awaitable[None]]) -> web.Response:
+    async def _send(self, call: HttpCall, put: Callable[[StorageAccount, bytes], Awaitable[bool]]) -> web.Response:
         query = call.request.query
         try:
             content = await read_body(call.request, self._clock, limit=_MAX_BODY_BYTES)
@@ -84,11 +86,11 @@ class StorageApi:
                 query.get("connection", DEFAULT_CONNECTION),
                 allow_azure=query.get("azure") == "true",
             )
-            await put(account, content)
+            created = await put(account, content)
         except BodyTooLarge:
             return json_response({"error": f"The body has more than {_MAX_BODY_BYTES} bytes."}, status=413)
         except BodyBroken:
             return json_response({"error": "The body is incomplete."}, status=400)
         except EmulatorError as error:
             return json_response({"error": str(error)}, status=400)
-        return json_response({"storage": account.description}, status=201)
+        return json_response({"storage": account.description, "created": created}, status=201)

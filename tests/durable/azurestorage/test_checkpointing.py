@@ -27,7 +27,9 @@ from emulator.instant import Instant
 from emulator.storage.paging import query_rows
 from emulator.storage.port import Operation, Row, StorageAccount, TableOperation
 from emulator.virtual_time import VirtualClock
+from tests.simulation.choices import Choices
 from tests.simulation.hosts import HostClock, freezing
+from tests.simulation.programs import SimulatedApp
 
 from .apps import app
 from .crashing import CrashPoint
@@ -149,6 +151,66 @@ async def test_a_host_that_was_suspended_writes_no_old_status_row(
             await clock.sleep(3600)
         assert not host_clock.is_frozen
         assert (await account.table("TestHubInstances").read("i1", "")).etag == row.etag
+    assert await messages_left(account) == {}
+
+
+class SuspendedBefore:
+    """A gate that suspends a host once, when it makes a call."""
+
+    def __init__(self, clock: HostClock, operation: str, target: str) -> None:
+        self.happened = asyncio.Event()
+        self._clock = clock
+        self._call = (operation, target)
+
+    async def gate(self, operation: str, target: str, *, is_before: bool) -> None:
+        if is_before and (operation, target) == self._call and not self.happened.is_set():
+            self.happened.set()
+            self._clock.freeze(timedelta(minutes=20))
+        await self._clock.thawed()
+
+
+async def test_a_custom_status_that_a_suspended_host_has_overwritten_is_written_again(
+    account: StorageAccount, clock: VirtualClock
+) -> None:
+    """It is suspended while it writes the row of an episode, and another host completes the instance."""
+    host_clock, choices = HostClock(clock), Choices(1, "app")
+    gate = SuspendedBefore(host_clock, "submit", "TestHubInstances")
+    suspended = SimulatedApp(host_clock, choices, set())
+    async with open_world(account, clock) as client, open_world(freezing(account, gate), host_clock, suspended):
+        await client.start("chain", 3)
+        await gate.happened.wait()
+        async with open_world(account, clock, SimulatedApp(clock, choices, set())):
+            await client.ended()
+        before = await client.status()
+        await clock.sleep(3600)
+        assert await client.status() == before
+    assert (before.output, before.custom_status) == ("3", "3")
+
+
+@pytest.mark.parametrize(
+    ("operation", "target"),
+    [("put", "testhub-workitems"), ("submit", "TestHubHistory"), ("submit", "TestHubInstances")],
+)
+async def test_a_suspended_host_does_not_bring_a_purged_instance_back(
+    account: StorageAccount, clock: VirtualClock, operation: str, target: str
+) -> None:
+    """It is suspended in the first episode; another host runs the instance to its end, and a client purges it."""
+    host_clock = HostClock(clock)
+    gate = SuspendedBefore(host_clock, operation, target)
+    async with (
+        open_world(account, clock) as client,
+        open_world(freezing(account, gate), host_clock, app()),
+    ):
+        # Of more than 99 events, so that the history takes two transactions.
+        await client.start("fan_out", 120)
+        await gate.happened.wait()
+        async with open_world(account, clock, app()):
+            await client.ended()
+        assert (await client.hub.purge("i1")).instances == 1
+        await clock.sleep(3600)
+        assert not host_clock.is_frozen
+        assert await client.hub.status("i1") is None
+        assert [row.row_key async for row in query_rows(account.table("TestHubHistory"))] == []
     assert await messages_left(account) == {}
 
 

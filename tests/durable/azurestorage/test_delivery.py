@@ -55,13 +55,15 @@ def message(
     *,
     id: str = "i1",
     times: int = 1,
+    waited: timedelta | None = None,
     sender: OrchestrationInstance = CLIENT,
 ) -> ReceivedMessage:
-    """`times`: how often it was delivered so far."""
+    """`times`: how often it was delivered so far; `waited`: since it was sent, by default the delays of retries."""
     number = next(_numbers)
     task = TaskMessage(event, OrchestrationInstance(id, execution))
     data = MessageData(activity_id="a", message=task, sequence_number=number, sender=sender)
-    carrier = QueueMessage(f"m{number}", "", "r", times, NOON, NOON + LOCK)
+    delays = sum(map(abandoned_for, range(1, times)), timedelta())
+    carrier = QueueMessage(f"m{number}", "", "r", times, NOON - (delays if waited is None else waited), NOON + LOCK)
     unused = cast(Any, None)
     lock = LockedMessage(unused, carrier, unused, locked_until=NOON + LOCK, locked_for=LOCK, lock_for=LOCK)
     return ReceivedMessage(unused, lock, data, task)
@@ -74,8 +76,9 @@ def start(execution: str = "e1", *, parent: int | None = None, times: int = 1, a
     return message(started, execution, times=times)
 
 
-def result(id: int, execution: str = "e1", *, times: int = 1) -> ReceivedMessage:
-    return message(TaskCompleted(timestamp=NOW, task_scheduled_id=id, result="1"), execution, times=times)
+def result(id: int, execution: str = "e1", *, times: int = 1, waited: timedelta | None = None) -> ReceivedMessage:
+    completed = TaskCompleted(timestamp=NOW, task_scheduled_id=id, result="1")
+    return message(completed, execution, times=times, waited=waited)
 
 
 def fired(id: int, execution: str = "e1", *, times: int = 1) -> ReceivedMessage:
@@ -243,11 +246,27 @@ def test_a_negative_timer_id_of_another_backend_may_repeat() -> None:
     check(plan(history(dummy, first.task.event), [again]), run=[again])
 
 
-def test_answers_to_another_execution_are_retried_five_times() -> None:
-    fresh, old = result(0, "e7", times=5), result(0, "e7", times=6)
+def test_answers_to_another_execution_are_retried_ten_times() -> None:
+    fresh, old = result(0, "e7", times=10), result(0, "e7", times=11)
     check(plan(history(), [fresh, old]), too_early=[fresh], discard=[old])
     check(plan(NOTHING, [fresh]), too_early=[fresh])
     check(plan(NOTHING, [old]), unstarted=[old])
+
+
+def test_deliveries_without_delays_do_not_make_an_answer_too_late() -> None:
+    """A queue that goes from host to host, or hosts that are stopped, deliver a message many times in a minute."""
+    often = result(0, "e7", times=30, waited=timedelta(minutes=2))
+    check(plan(history(), [often]), too_early=[often])
+    check(plan(NOTHING, [often]), too_early=[often])
+
+
+@pytest.mark.parametrize("answer", [result(0, times=40), fired(0, times=40), reply("r1", times=40)])
+def test_an_answer_to_an_episode_that_was_not_stored_waits_until_the_episode_is_repeated(
+    answer: ReceivedMessage,
+) -> None:
+    """The first episode has sent its messages, and its host was killed. Entities and children answer once only."""
+    begin = start(times=3)
+    check(plan(NOTHING, [answer, begin]), run=[begin], later=[answer])
 
 
 def test_answers_to_a_replaced_execution_are_discarded_at_once() -> None:
@@ -291,12 +310,14 @@ def test_the_history_is_reloaded_when_its_events_are_needed() -> None:
 
 def test_the_status_row_is_checked_when_a_message_of_a_replaced_execution_comes_again() -> None:
     """A host was killed between the history of an execution that continues as new and its status row."""
-    again = message(TaskCompleted(timestamp=NOW, task_scheduled_id=0, result="1"), "e1", times=6)
+    assert not plan(NOT_OURS, [result(0)]).reload
+    again = result(0, times=2)
     assert plan(NOT_OURS, [again]).reload
     ended = history(ExecutionCompleted(timestamp=NOW, status=RuntimeStatus.COMPLETED, result="1"), execution="e2")
-    planned = plan(ended, [again])
-    assert planned.check_row
-    assert planned.discard == [again]
+    for stored in (ended, history(execution="e2")):
+        planned = plan(stored, [again])
+        assert planned.check_row
+        assert planned.too_early == [again]
 
 
 @pytest.mark.parametrize("response", [result, reply, fired])

@@ -13,16 +13,20 @@ import pytest
 
 from emulator.clock import Clock
 from emulator.durable.azurestorage.hub import AzureStorageTaskHub
-from emulator.durable.core.identity import TERMINAL
+from emulator.durable.core.identity import TERMINAL, RuntimeStatus
 from emulator.durable.engine.worker import engine
 from emulator.durable.executor import ActivityFailed, ActivityRequest, ActivitySucceeded
 from emulator.ids import new_id
 from emulator.storage.builtin import open_builtin
+from emulator.storage.port import Operation, TableOperation
 from emulator.virtual_time import VirtualClock
+from tests.simulation.choices import Choices
+from tests.simulation.programs import SimulatedApp
+from tests.waiting import eventually
 
 from .apps import Steps
 from .scripted import Script, act, child, timer
-from .world import OPTIONS, World
+from .world import OPTIONS, World, open_world
 
 
 def steps(input: int) -> Steps:
@@ -157,3 +161,26 @@ async def test_nothing_is_repaired_while_the_storage_keeps_its_writes(
         for number in range(4):
             await world.becomes(f"i{number}", *TERMINAL, every=2)
     assert "lost" not in caplog.text
+
+
+async def test_a_lost_status_row_is_repaired_with_its_custom_status(clock: VirtualClock) -> None:
+    """The row of the last episode is lost, and no message is left that would tell a host of it."""
+    async with open_builtin(None, clock) as account:
+        script = SimulatedApp(clock, Choices(1, "app"), set())
+        table = account.table("TestHubInstances")
+        async with open_world(account, clock, script) as world:
+            await world.start("chain", 3)
+            await world.becomes("i1", RuntimeStatus.RUNNING)
+            saved = await table.read("i1", "")
+            await world.ended()
+        await table.submit([TableOperation(Operation.INSERT_OR_REPLACE, saved)])
+        hub = AzureStorageTaskHub(OPTIONS, account, clock=clock, new_id=new_id)
+        async with hub.working(may_lose_writes=True, has_lost_writes=True), engine(hub, script, OPTIONS, clock=clock):
+            world = World(hub, clock)
+            status = await world.ended()
+            assert (status.runtime_status, status.output) == (RuntimeStatus.COMPLETED, "3")
+
+            async def restored() -> bool:
+                return (await world.status()).custom_status == "3"
+
+            await eventually(restored, "the custom status", within=60, clock=clock)

@@ -75,6 +75,7 @@ async def test_unreadable_messages_are_logged_once_and_stay(empty: Bench, caplog
         reported = Counter(names[found[1]] for line in lines_of(caplog) if (found := re.match(r"Message (\S+) ", line)))
         assert reported == Counter(names.values())
         assert len(lines_of(caplog)) == len(names)
+        assert max(map(len, lines_of(caplog))) < 1500
     left = await messages_left(empty.account)
     assert left == {"testhub-control-00": len(poison.CONTROL), "testhub-workitems": len(poison.WORK_ITEMS)}
 
@@ -96,6 +97,7 @@ async def test_an_instance_with_an_unreadable_history_waits(empty: Bench, caplog
         reported = Counter(found[1] for line in lines_of(caplog) if (found := re.match(r'Instance "(.*?)" ', line)))
         assert reported == Counter(victims.keys())
         assert len(lines_of(caplog)) == len(victims)
+        assert max(map(len, lines_of(caplog))) < 1500
     assert sum((await messages_left(empty.account)).values()) == len(victims)
 
 

@@ -47,9 +47,19 @@ def call(number: int, parent: str = "i1") -> Request:
     return Request(id=f"c{number}", operation="get", timestamp=Timestamp(NOON.plus_ticks(number)), **caller)  # type: ignore[arg-type]
 
 
-def lock(*entities: EntityId, position: int = 0, parent: str = "i1") -> Request:
+def lock(*entities: EntityId, position: int = 0, parent: str = "i1", number: int = 1) -> Request:
     caller = {"parent": parent, "parent_execution": "e9"}
-    return Request(id="l1", lockset=entities, position=position, timestamp=Timestamp(NOON), **caller)  # type: ignore[arg-type]
+    at = Timestamp(NOON.plus_ticks(number))
+    return Request(id=f"l{number}", lockset=entities, position=position, timestamp=at, **caller)  # type: ignore[arg-type]
+
+
+def release(parent: str = "i1", id: str = "l1") -> EventRaised:
+    return EventRaised(timestamp=NOON, name="release", input=Release(parent, id).text)
+
+
+def after(*events: EventRaised, state: SchedulerState | None = None) -> SchedulerState:
+    """The stored state after messages without operations."""
+    return SchedulerState.parse(commit(COUNTER, planned(*events, state=state), None, NOON)[1].text)
 
 
 def planned(
@@ -168,11 +178,38 @@ def test_locked_entity_runs_only_operations_of_lock_holder() -> None:
 def test_release_by_holder_unlocks_entity() -> None:
     locked = SchedulerState(exists=True, state="1", locked_by="i1", queue=(call(1, parent="i2"),))
 
-    def release(parent: str) -> EventRaised:
-        return EventRaised(timestamp=NOON, name="release", input=Release(parent, "l1").text)
-
     assert not planned(release("i2"), state=locked).has_work
     assert ids(planned(release("i1"), state=locked).operations) == ["c1"]
+
+
+@pytest.mark.parametrize("position", [0, 1])
+def test_lock_request_that_arrives_again_locks_an_entity_once_only(position: int) -> None:
+    """An episode that is repeated after a crash forwards the request again, and nobody releases a second lock."""
+    again = arriving(lock(OTHER, COUNTER, position=position))
+    waiting = after(again, again, state=SchedulerState(locked_by="i2"))
+    assert ids(waiting.queue) == ["l1"]
+    locked = after(release("i2"), again, state=waiting)
+    assert (locked.locked_by, locked.queue) == ("i1", ())
+    free = after(again, release(), again, state=locked)
+    assert (free.locked_by, free.queue) == (None, ())
+    assert after(arriving(lock(OTHER, COUNTER, position=position, number=2)), state=free).locked_by == "i1"
+
+
+def test_release_that_arrives_again_or_late_does_not_end_the_next_lock_of_its_sender() -> None:
+    locked = after(arriving(lock(COUNTER)))
+    next_lock = after(arriving(lock(COUNTER, number=2)), state=locked)
+    assert after(release(id="l1"), state=next_lock).locked_by == "i1"
+    assert after(release(id="l2"), state=next_lock).locked_by is None
+    # Of a client that removes the locks of instances that have ended.
+    assert after(release(id="fix-orphaned-lock"), state=next_lock).locked_by is None
+
+
+def test_granted_lock_is_forgotten_after_the_window() -> None:
+    free = after(release(), state=after(arriving(lock(COUNTER))))
+    later = replace(call(1, parent="i2"), timestamp=Timestamp(NOON + 3 * WINDOW))
+    batch = planned(arriving(later), state=free)
+    _, state = commit(COUNTER, batch, batch_result("null"), NOON)
+    assert list(state.sorter["ReceivedFromInstance"]) == ["i2"]
 
 
 # Signals to other entities -------------------------------------------------------------------------------------

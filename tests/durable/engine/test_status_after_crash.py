@@ -12,6 +12,7 @@ from emulator.storage.port import StorageAccount
 from emulator.virtual_time import VirtualClock
 from tests.durable.azurestorage.crashing import CrashPoint, Moment
 from tests.durable.azurestorage.test_crash_anywhere import either
+from tests.durable.azurestorage.world import messages_left
 from tests.durable.engine.app import App, running_app
 from tests.running_apps import write_app
 from tests.sdk_releases import DURABLE, needs
@@ -73,6 +74,23 @@ async def test_custom_status_is_computed_again(account: StorageAccount, clock: V
         await app.tell("i1", "go")
         assert await app.output("i1") == "done"
         assert (await app.status("i1")).custom_status == '"gone"'
+
+
+async def test_custom_status_is_computed_before_any_message_is_deleted(
+    account: StorageAccount, clock: VirtualClock, folder: Path
+) -> None:
+    """A late event, and not the message of the interrupted episode, is what the next host gets first."""
+    crash = CrashPoint(("submit TestHubInstances", 3), Moment.BEFORE)
+    async with running_app(folder, crash.account(account), clock) as app:
+        await app.begin("waits")
+        await row_of(app, "i1", '"waiting"')
+        await app.tell("i1", "go")
+        await either(crash.happened.wait())
+    async with running_app(folder, account, clock) as app:
+        await app.tell("i1", "late")
+        status = await app.ended("i1")
+        assert (status.runtime_status, status.custom_status) == (RuntimeStatus.COMPLETED, '"gone"')
+    assert await messages_left(account) == {"testhub-control-03": 1}  # Locked by the first host.
 
 
 async def test_row_of_a_child_is_written(account: StorageAccount, clock: VirtualClock, folder: Path) -> None:

@@ -332,8 +332,7 @@ async def test_a_stop_lets_running_functions_end_and_leaves_the_rest(tmp_path: P
             await container.write(str(number), b"sleep:0.05")
     async with run_blob_app(tmp_path, trigger("f", "c-work/{name}"), **options) as app:
         # In real time: virtual time would not advance before all functions have ended.
-        while len(app.received) < 3:
-            await asyncio.sleep(0.01)
+        await eventually(lambda: len(app.received) >= 3, "three runs", every=0.01)
     begun = len(app.received)
     assert begun < 30
     async with run_blob_app(tmp_path, trigger("f", "c-work/{name}"), **options) as app:

@@ -42,7 +42,8 @@ export function Timeline({ instanceId, data, awaited = [] }) {
   const [view, setView] = useState(null);
   const [chosen, setChosen] = useState(0);
   const [asTable, setAsTable] = useState(false);
-  const rows = useMemo(() => flattened(instanceId, data, children, awaited), [instanceId, data, children, awaited]);
+  // Without a history there are no runs and no times.
+  const rows = useMemo(() => (data.events ? flattened(instanceId, data, children, awaited) : []), [instanceId, data, children, awaited]);
   if (!data.events) return html`<${Empty} title="The orchestration has not begun">It has no history yet.</${Empty}>`;
   const start = ms(data.start);
   const whole = { from: start, to: Math.max(ms(data.end), start + SHORTEST) };

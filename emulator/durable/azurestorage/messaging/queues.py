@@ -27,7 +27,7 @@ from emulator.logs import get_logger
 from emulator.polling.backoff import Backoff
 from emulator.polling.crash_recovery.receipt_journal import ReceiptJournal
 from emulator.polling.locked_message import LockedMessage
-from emulator.polling.log_once import LogOnce
+from emulator.polling.log_once import LogOnce, short_reason
 from emulator.polling.message_wait import MessageWait
 from emulator.storage.port import ZERO, NotFound, Queue, QueueMessage, StorageOutage
 
@@ -209,7 +209,7 @@ class TaskQueue:
                     "minutes: %s",
                     lock.id,
                     self.name,
-                    error,
+                    short_reason(error),
                     exc_info=None if known else error,
                 )
             await self._return(lock, abandoned_for(lock.message.dequeue_count))

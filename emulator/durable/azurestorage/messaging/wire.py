@@ -105,7 +105,9 @@ def decode(text: str, *, received_at: Instant = MIN_INSTANT) -> MessageData:
     # Raised for messages of another shape by base64, json and the readers. RecursionError is among them because anyone
     # with access to the queue can send deeply nested JSON, which must not stop the host.
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise UnreadableMessage(f"This is not a Durable Task message ({error!r}): {text[:200]}") from error
+        # Not the `repr` of the error: that of a UnicodeDecodeError has all bytes, which may be 64 MiB.
+        reason = f"{type(error).__name__}: {str(error)[:200]}"
+        raise UnreadableMessage(f"This is not a Durable Task message ({reason}): {text[:200]}") from error
 
 
 def _task_message(message: TaskMessage) -> dict[str, Any]:

@@ -235,6 +235,27 @@ class HistoryTable:
                 changed = Row(row.partition_key, row.row_key, columns)
                 await self._table.submit([TableOperation(Operation.REPLACE, changed, row.etag)])
 
+    async def withdraw(self, history: History) -> None:
+        """Delete the rows of an execution whose first episode should not have been stored.
+
+        Raises LockLost if another host has continued it.
+        """
+        keys = [history_row_key(number) for number in range(len(history.events))]
+        partition_key, etag = escape_key(history.instance_id), history.etag or ANY_ETAG
+        sentinel = Row(partition_key, SENTINEL, {})
+        # From the end, so that the sentinel guards all transactions: the first rows are deleted together with it.
+        for start in reversed(range(0, len(keys), ROWS_PER_TRANSACTION)):
+            rows_left = (Row(partition_key, key, {}) for key in keys[start : start + ROWS_PER_TRANSACTION])
+            operations = [TableOperation(Operation.DELETE, row, ANY_ETAG) for row in rows_left]
+            operations.append(TableOperation(Operation.MERGE if start else Operation.DELETE, sentinel, etag))
+            try:
+                etag = (await self._table.submit(operations))[-1] or ANY_ETAG
+            except (PreconditionFailed, NotFound) as refused:
+                raise LockLost(
+                    f'The history of instance "{history.instance_id}" was changed by another host.'
+                ) from refused
+        await self.delete_blobs(history.blobs)
+
     async def delete_blobs(self, blobs: Sequence[str]) -> None:
         """Delete blobs of a replaced execution. Missing blobs are ignored."""
         for blob in blobs:

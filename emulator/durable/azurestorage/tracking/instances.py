@@ -21,12 +21,12 @@ from emulator.durable.azurestorage.names import escape_key, unescape_key
 from emulator.durable.azurestorage.tracking import rows
 from emulator.durable.azurestorage.tracking.history import History, HistoryTable
 from emulator.durable.core.events import ExecutionStarted, ExecutionTerminated, Tags
-from emulator.durable.core.identity import RuntimeStatus
+from emulator.durable.core.identity import RuntimeStatus, is_entity
 from emulator.durable.hub import InstancePage, InstanceQuery, InstanceStatus, LockLost
 from emulator.errors import EmulatorError
 from emulator.instant import MIN_INSTANT, Instant
 from emulator.logs import get_logger
-from emulator.polling.log_once import LogOnce
+from emulator.polling.log_once import LogOnce, short_reason
 from emulator.storage.filters import Condition, eq, ge, le, lt
 from emulator.storage.port import (
     ANY_ETAG,
@@ -142,7 +142,9 @@ class InstanceTable:
         """Log what of a row is left out of status queries. One unreadable row must not fail a whole list."""
         if self._reported.is_first(row.partition_key, str(error)):
             _log.warning(
-                'Instance "%s" is shown without a part of its status row: %s', unescape_key(row.partition_key), error
+                'Instance "%s" is shown without a part of its status row: %s',
+                unescape_key(row.partition_key),
+                short_reason(error),
             )
 
     async def _input(self, row: Row) -> str | None:
@@ -251,6 +253,22 @@ class InstanceTable:
             return False
         return True
 
+    async def knows(self, history: History) -> bool:
+        """Return whether there is a row of this execution, which has just begun; if not, the instance was purged.
+
+        A client's start is accepted only if the row names its execution. Sub-orchestrations and entities have no row
+        before their first episode, so it is not known of them.
+        """
+        started = history.started
+        if started is None or started.parent is not None or is_entity(history.instance_id):
+            return True
+        row = await self.row(history.instance_id)
+        return row is not None and execution_of(row) == history.execution_id
+
+    async def is_outdated(self, history: History) -> bool:
+        """Return whether `repair` would change the row."""
+        return _lags_behind(await self.row(history.instance_id), history, None)
+
     async def repair(self, history: History, stored: HistoryTable, custom_status: str | None = None) -> bool:
         """Update the row from the history if a crash prevented its last update. Returns whether it was outdated.
 
@@ -259,17 +277,7 @@ class InstanceTable:
         """
         row = await self.row(history.instance_id)
         status, started, execution_id = history.status, history.started, history.execution_id or ""
-        if status is None or started is None:
-            return False
-        # A row without a name was written by a later episode than the one whose row is missing. A row with an earlier
-        # time was written late, by a host that had lost the instance.
-        has_all = row is not None and "Name" in row.properties
-        is_late = row is not None and updated_at(row) < history.events[-1].timestamp
-        is_same = row is not None and execution_of(row) == execution_id and status_of(row) is status
-        has_status = row is not None and custom_status in (None, row.properties.get("CustomStatus"))
-        if has_all and has_status and is_same and not is_late:
-            return False
-        if row is not None and execution_of(row) != execution_id and status_of(row) not in _REPLACED_BY_NEXT:
+        if status is None or started is None or not _lags_behind(row, history, custom_status):
             return False
         columns = rows.repair_columns(
             history.events,
@@ -280,7 +288,7 @@ class InstanceTable:
         )
         if custom_status is not None or row is None:
             columns["CustomStatus"] = custom_status or rows.NULL_TEXT
-        if row is not None and execution_of(row) == execution_id and has_all:
+        if row is not None and execution_of(row) == execution_id and "Name" in row.properties:
             # The row has the input already, as a text or as the URL of a blob.
             columns.pop("Input", None)
         for column in ("Input", "Output"):
@@ -316,17 +324,35 @@ class InstanceTable:
             return None
         return await self._column_text(started.instance.instance_id, "Input", started.input)
 
-    async def purge(self, instance_id: str) -> bool:
-        """Delete the row. Returns False if there was none."""
+    async def purge(self, instance_id: str, *, if_match: str = ANY_ETAG) -> bool:
+        """Delete the row. Returns False if there was none, or one with another ETag."""
         row = Row(escape_key(instance_id), "", {})
         try:
-            await self._table.submit([TableOperation(Operation.DELETE, row, ANY_ETAG)])
-        except NotFound:
+            await self._table.submit([TableOperation(Operation.DELETE, row, if_match)])
+        except (NotFound, PreconditionFailed):
             return False
         return True
 
     def _now(self) -> Instant:
         return Instant.of(self._clock.now())
+
+
+def _lags_behind(row: Row | None, history: History, custom_status: str | None) -> bool:
+    """Return whether a crash prevented the last update of a row, or a host that had lost the instance overwrote it."""
+    if history.status is None or history.started is None:
+        return False
+    if row is None:
+        return True
+    if execution_of(row) != history.execution_id:
+        return status_of(row) in _REPLACED_BY_NEXT
+    # A row without a name was written by a later episode than the one whose row is missing. A row with an earlier
+    # time was written late, by a host that had lost the instance.
+    return (
+        "Name" not in row.properties
+        or status_of(row) is not history.status
+        or updated_at(row) < history.events[-1].timestamp
+        or custom_status not in (None, row.properties.get("CustomStatus"))
+    )
 
 
 def _moved_row(instance_id: str) -> str:

@@ -62,18 +62,15 @@ class Checkpointer:
         Raises LockLost if another host has changed the history or owns the control queue; then the episode must be
         abandoned.
         """
-        if not outcome.new_events and not episode.restores_status:
-            self._sessions.finish(episode)
-            return
-        instance_id, queue_name = episode.session.instance_id, episode.session.queue_name
-        if not await self._partitions.confirm(queue_name):
-            # Checked before anything is sent. Another host may have continued from the same history, and then the
-            # action ids in our messages would mean other actions there.
-            raise LockLost(f'Control queue {queue_name} with instance "{instance_id}" belongs to another host now.')
         if not outcome.new_events:
-            await self._sessions.restore_row(episode, outcome.custom_status)
+            if episode.restores_status:
+                await self._sessions.restore_row(episode, outcome.custom_status)
             self._sessions.finish(episode)
             return
+        instance_id, session = episode.session.instance_id, episode.session
+        # Checked before anything is sent. Another host may have continued from the same history, and then the action
+        # ids in our messages would mean other actions there.
+        await self._check_lease(session)
         # If one of the steps fails, it is unknown what is stored.
         self._cache.forget(instance_id)
         self._recent.forget(instance_id)
@@ -82,21 +79,34 @@ class Checkpointer:
             # The columns of this episode alone would make a row without a name.
             await self._instances.repair(episode.history, self._history)
         await self._send(episode, outcome)
+        # Again, because this host may have been suspended meanwhile.
+        await self._check_lease(session)
         before = episode.history
         after, stored = await self._history.append(
             before, outcome.instance, outcome.new_events, past_count=outcome.past_count
         )
+        if before.etag is None and not await self._owns(session) and not await self._instances.knows(after):
+            # There was no sentinel any more that would have refused this history. Nothing would ever continue it: the
+            # answers to its messages have come already.
+            await self._history.withdraw(after)
+            raise LockLost(f'Instance "{instance_id}" was purged while this host was suspended.')
         self._recent.note(after)
         # Without a history in the cache, another host may have written the row since this one did.
         is_known = before.is_row_current and before.execution_id == after.execution_id
         # Read before it is known that the history is the latest: who writes the row after that changes its ETag.
         etag = await self._row_etag(instance_id, is_known=is_known) if self._guard_row else None
-        if await self._is_latest(after, episode.session):
-            await self._write_row(after, stored, outcome.custom_status, etag)
-        if not await self._is_latest(after, episode.session):
-            # The row of the other host may have been overwritten.
-            await self._instances.repair(await self._history.load(instance_id), self._history)
-        elif await self._partitions.confirm(queue_name):
+        written = None
+        if await self._is_latest(after, session):
+            written = await self._write_row(after, stored, outcome.custom_status, etag)
+        if not await self._is_latest(after, session):
+            latest = await self._history.load(instance_id)
+            if latest.execution_id is None and written is not None:
+                # Others have continued the instance, and it was purged before this row was written.
+                await self._instances.purge(instance_id, if_match=written)
+            elif await self._instances.repair(latest, self._history):
+                # The row of the other host was overwritten, with its custom status.
+                self._sessions.restore_status(latest)
+        elif await self._partitions.confirm(session.queue_name):
             self._cache.keep(replace(after, is_row_current=True))
         if before.execution_id is not None and before.execution_id != after.execution_id:
             # The instance was restarted or continued as new. Blobs are deleted last: until the checkpoint is saved,
@@ -105,12 +115,19 @@ class Checkpointer:
             await self._history.delete_blobs(before.blobs)
         self._sessions.finish(episode)
 
+    async def _check_lease(self, session: Session) -> None:
+        if not await self._partitions.confirm(session.queue_name):
+            raise LockLost(
+                f'Control queue {session.queue_name} with instance "{session.instance_id}" belongs to another host now.'
+            )
+
+    async def _owns(self, session: Session) -> bool:
+        """Return whether no other host has owned the control queue since the episode began."""
+        return await self._partitions.confirm(session.queue_name) and not session.is_interrupted
+
     async def _is_latest(self, history: History, session: Session) -> bool:
         """Return whether no other host has stored an episode after `history`, which this episode has stored."""
-        # Another host may have owned the queue for a while, even if this one owns it now.
-        if await self._partitions.confirm(session.queue_name) and not session.is_interrupted:
-            return True
-        return await self._history.is_latest(history)
+        return await self._owns(session) or await self._history.is_latest(history)
 
     async def _row_etag(self, instance_id: str, *, is_known: bool) -> str | None:
         # Each write returns the next ETag, so the row is read once per execution. A new execution reads it again,
@@ -124,10 +141,12 @@ class Checkpointer:
 
     async def _write_row(
         self, history: History, stored: Sequence[StoredEvent], custom_status: str | None, etag: str | None
-    ) -> None:
+    ) -> str | None:
+        """Write the status row and return its new ETag."""
         new_etag = await self._instances.checkpoint(history, stored, custom_status, if_match=etag)
         if self._guard_row and new_etag is not None:
             self._row_etags[history.instance_id] = new_etag
+        return new_etag
 
     async def _send(self, episode: Episode, outcome: EpisodeOutcome) -> None:
         """Send the messages of an episode in parallel; raise the first error after all requests have ended."""

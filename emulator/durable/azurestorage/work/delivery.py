@@ -11,6 +11,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
+from datetime import timedelta
 
 from emulator.dotnet.json_values import lenient_object
 from emulator.durable.azurestorage.messaging.queues import ReceivedMessage
@@ -34,13 +35,14 @@ from emulator.instant import Instant
 from emulator.storage.port import Row
 
 _NO_ACTION = -1
-# A result can only overtake a checkpoint that is under way. After the retry delays of five deliveries (about a minute)
-# that checkpoint has been saved or given up, so the result is for no execution.
-_LAST_EARLY_DELIVERY = 5
-# An episode that was not saved is repeated as soon as the locks of its messages end, after five minutes by default, and
-# makes the same requests. A response that has waited for longer (the retry delays of ten deliveries are about 17
-# minutes) belongs to a request that the repeated episode did not make, because other messages had arrived by then.
-_LAST_UNREQUESTED_DELIVERY = 10
+# A response may overtake the checkpoint with its request: if a host is killed in between, by the time of a lock, five
+# minutes by default, and the repeated episode makes the same request. One that was delivered more often than this, and
+# has waited for as long as the retry delays of ten deliveries last, is for an execution that was replaced or purged, or
+# for a request that the repeated episode did not make, because other messages had arrived by then. Both conditions: a
+# queue that goes from host to host may deliver a message many times within a minute. .NET gives up after five
+# deliveries if no history is stored, and never otherwise.
+_LAST_EARLY_DELIVERY = 10
+_LONGEST_EARLY = timedelta(minutes=17)
 
 # A client writes the status row right after the message. If the row is missing after the retry delays of ten
 # deliveries (about 17 minutes), the client crashed in between.
@@ -197,6 +199,10 @@ def _plan_new_execution(
             (too_early if not is_of_stored and _may_be_early(message, replaced) else discard).append(message)
         elif _responds_to(message) is None:
             run.append(message)
+        elif message.task.target.execution_id == execution_id:
+            # A host was killed before it stored this episode, whose messages it had sent. They are sent again, but an
+            # entity or a sub-orchestration does not respond to them again.
+            later.append(message)
         else:
             # A new execution has no actions yet, so the message is a response to another one.
             (too_early if _may_be_early(message, replaced) else discard).append(message)
@@ -210,7 +216,7 @@ def _plan_current(history: History, waiting: Sequence[ReceivedMessage], replaced
     if not history.is_loaded:
         too_early, discard = _split_early(waiting, replaced)
         # A host may have been killed after it replaced the execution, and before it wrote the status row.
-        if any(message.dequeue_count > 1 for message in discard):
+        if any(message.dequeue_count > 1 for message in waiting):
             return DeliveryPlan(reload=True)
         return DeliveryPlan(too_early=too_early, discard=discard)
     if history.status is None:
@@ -273,7 +279,7 @@ def _plan_next_episode(history: History, waiting: Sequence[ReceivedMessage], rep
         elif request_id is not None and request_id not in (request_ids or ()):
             # A checkpoint sends its messages before it saves the history, so the response may arrive before the
             # request is stored.
-            (too_early if message.dequeue_count <= _LAST_UNREQUESTED_DELIVERY else discard).append(message)
+            (discard if _is_too_late(message) else too_early).append(message)
         elif taken.has(event) or request_id in taken_responses:
             # Deleted when its first copy is stored. A host that has lost the queue may have taken another copy, and if
             # each deleted the copies that it has not taken, none would be left.
@@ -283,14 +289,14 @@ def _plan_next_episode(history: History, waiting: Sequence[ReceivedMessage], rep
             if isinstance(request_id, str):
                 taken_responses.add(request_id)
             run.append(message)
-    # A redelivered message that is known already: a host crashed after the history was saved, perhaps before it
-    # wrote the status row.
+    # A redelivered message that is known already, or is for another execution: a host crashed after the history was
+    # saved, perhaps before it wrote the status row.
     return DeliveryPlan(
         run=run,
         later=later,
         too_early=too_early,
         discard=discard,
-        check_row=any(message.dequeue_count > 1 for message in discard),
+        check_row=any(message.dequeue_count > 1 for message in (*too_early, *discard)),
         restores_status=_shows_interruption(history, discard),
     )
 
@@ -311,9 +317,15 @@ def _shows_interruption(history: History, discard: Sequence[ReceivedMessage]) ->
 
 def _may_be_early(message: ReceivedMessage, replaced: Collection[str]) -> bool:
     """Whether the execution that a message is for may still be about to be stored."""
-    if message.task.target.execution_id in replaced or message.dequeue_count > _LAST_EARLY_DELIVERY:
+    if message.task.target.execution_id in replaced or _is_too_late(message):
         return False
     return _responds_to(message) is not None
+
+
+def _is_too_late(message: ReceivedMessage) -> bool:
+    """Whether a response has waited longer for its request than any checkpoint takes."""
+    waited = message.lock.locked_at - message.lock.message.inserted_at
+    return message.dequeue_count > _LAST_EARLY_DELIVERY and waited > _LONGEST_EARLY
 
 
 def _responds_to(message: ReceivedMessage) -> int | str | None:

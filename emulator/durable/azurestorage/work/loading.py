@@ -17,9 +17,6 @@ from emulator.durable.azurestorage.tracking.hub_cache import HubCache
 from emulator.durable.azurestorage.tracking.instances import InstanceTable
 from emulator.durable.azurestorage.work.delivery import Disposition, disposition_of_start
 from emulator.durable.core.events import ExecutionStarted
-from emulator.logs import get_logger
-
-_log = get_logger(__name__)
 
 # A client in another process writes the status row right after the message. Reading it again after this time saves
 # most starts the retry delay of two seconds.
@@ -92,16 +89,6 @@ class InstanceLoader:
     async def _compare_with_row(self, instance_id: str, starts: Sequence[ReceivedMessage]) -> Mapping[str, Disposition]:
         row = await self._instances.row(instance_id)
         return {message.id: disposition_of_start(message, row) for message in starts}
-
-    async def repair_row(self, history: History, custom_status: str | None = None) -> None:
-        """Make the status row agree with the history, in case a crash prevented the second of the two writes.
-
-        `custom_status`: the one that the history implies; None: unknown.
-        """
-        if await self._instances.repair(history, self._history, custom_status):
-            _log.info(
-                'The status row of instance "%s" was older than its history and was corrected', history.instance_id
-            )
 
 
 def _decided(disposition: Disposition, start: ReceivedMessage, history: History) -> Disposition:

@@ -28,6 +28,7 @@ from emulator.durable.azurestorage.tracking.history import History, HistoryTable
 from emulator.durable.azurestorage.tracking.hub_cache import HubCache
 from emulator.durable.azurestorage.tracking.instances import InstanceTable
 from emulator.durable.azurestorage.tracking.recent_checkpoints import RecentCheckpoints
+from emulator.durable.azurestorage.work.sessions import Sessions
 from emulator.durable.core.events import (
     ExecutionCompleted,
     ExecutionStarted,
@@ -130,8 +131,7 @@ async def _repair(repairer: Repairer, clock: Clock) -> None:
 class Repairer:
     """Sends again what the open instances of this host's control queues wait for.
 
-    `is_busy`: whether an instance has messages in this host. `in_flight`: activities that this host has received and
-    not completed, as instance id and event id.
+    `in_flight`: activities that this host has received and not completed, as instance id and event id.
     """
 
     def __init__(
@@ -143,7 +143,7 @@ class Repairer:
         partitions: PartitionManager,
         clock: Clock,
         *,
-        is_busy: Callable[[str], bool],
+        sessions: Sessions,
         in_flight: Callable[[], Collection[tuple[str, int]]],
     ) -> None:
         self._history = history
@@ -152,7 +152,7 @@ class Repairer:
         self._sender = sender
         self._partitions = partitions
         self._clock = clock
-        self._is_busy = is_busy
+        self._sessions = sessions
         self._in_flight = in_flight
         # The instances to examine (again). True: only their activities, because all else was sent again.
         self._left: dict[str, bool] = {}
@@ -198,7 +198,7 @@ class Repairer:
         repaired = 0
         for instance_id, only_activities in list(self._left.items()):
             # An instance with messages continues by itself, unless these are the last ones of a lost episode.
-            if self._is_busy(instance_id):
+            if self._sessions.is_busy(instance_id):
                 continue
             self._left.pop(instance_id)
             try:
@@ -236,8 +236,11 @@ class Repairer:
         if history.execution_id is None:
             return await self._start_again(status)
         if history.status is not None and history.status.is_terminal:
-            repaired = await self._instances.repair(history, self._history)
-            return ["its end in the status row"] if repaired else []
+            if not await self._instances.repair(history, self._history):
+                return []
+            # No history has the custom status.
+            self._sessions.restore_status(history)
+            return ["its end in the status row"]
         return await self._send_again(history, activities_are_lost)
 
     async def _start_again(self, status: InstanceStatus) -> list[str]:

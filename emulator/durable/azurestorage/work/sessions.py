@@ -33,7 +33,7 @@ from emulator.durable.hub import OrchestrationWorkItem
 from emulator.errors import EmulatorError
 from emulator.instant import Instant
 from emulator.logs import get_logger
-from emulator.polling.log_once import LogOnce
+from emulator.polling.log_once import LogOnce, short_reason
 from emulator.storage.port import StorageOutage
 
 _log = get_logger(__name__)
@@ -49,7 +49,8 @@ class _Phase(enum.Enum):
 class Session:
     """An instance that has messages. `accepted_starts`: ids of start messages that were accepted.
 
-    `needs_whole_history`: see `DeliveryPlan.reload`.
+    `needs_whole_history`: see `DeliveryPlan.reload`. `restores_status`: the status row is older than the history, so
+    the next work item writes it again; also if the session is closed.
 
     `is_interrupted`: this host has lost the queue since the episode began, and may own it again.
 
@@ -63,6 +64,7 @@ class Session:
     accepted_starts: set[str] = field(default_factory=set)
     history: History | None = None
     needs_whole_history: bool = False
+    restores_status: bool = False
     is_closed: bool = False
     is_interrupted: bool = False
 
@@ -113,6 +115,7 @@ class Sessions:
         clock: Clock,
         buffer_limit: int,
     ) -> None:
+        self._history = history
         self._instances = instances
         self._cache = cache
         self._sender = sender
@@ -258,7 +261,7 @@ class Sessions:
         """Wait for an episode of an orchestration or of an entity. Cancelling the wait loses nothing."""
         while True:
             session = await self._ready[entity].get()
-            if session.is_closed:
+            if session.is_closed and not session.restores_status:
                 continue
             try:
                 item = self._begin_episode(session)
@@ -281,7 +284,10 @@ class Sessions:
             session.needs_whole_history = True
             self._prepare(session)
             return None
-        if planned.restores_status:
+        restores_status = planned.restores_status or session.restores_status
+        session.restores_status = False
+        # It may have been purged since it was seen that its row is old.
+        if restores_status and session.history.started is not None:
             # These messages wait for the next plan, and those of `discard` are deleted after the row was written.
             session.waiting = [*planned.run, *planned.later, *planned.too_early]
             return self._status_item(session, session.history, planned.discard)
@@ -336,17 +342,29 @@ class Sessions:
             handle=Episode(session, messages, history, instance, history.episodes, restores_status=True),
         )
 
+    def restore_status(self, history: History) -> None:
+        """Let the engine compute the custom status of an instance whose status row was repaired without it.
+
+        This host need not own the control queue any more. The row is not changed if the history has been continued.
+        """
+        queue_name = self._sender.queue_of(history.instance_id).name
+        # Not in the table of sessions: it has no messages, and a session with the next ones may run beside it.
+        self._make_ready(Session(history.instance_id, queue_name, is_closed=True, restores_status=True), history)
+
     async def restore_row(self, episode: Episode, custom_status: str | None) -> None:
         """Make the status row agree with the history, after a crash before the row was written.
 
         `custom_status`: the one that the history implies; None: unknown.
         """
-        await self._repair_row(episode.session, episode.history, custom_status)
+        if await self._instances.repair(episode.history, self._history, custom_status):
+            _log.info(
+                'The status row of instance "%s" was older than its history and was corrected',
+                episode.history.instance_id,
+            )
+        self._keep(episode.session, episode.history)
 
-    async def _repair_row(self, session: Session, history: History, custom_status: str | None = None) -> None:
-        if history.is_row_current:
-            return
-        await self._loader.repair_row(history, custom_status)
+    def _keep(self, session: Session, history: History) -> None:
+        """Keep a history in memory whose status row agrees with it."""
         # If the queue was lost meanwhile, its next owner changes this history, and `close` has dropped it already.
         if not session.is_closed and not session.is_interrupted:
             self._cache.keep(history)
@@ -354,11 +372,17 @@ class Sessions:
     async def _settle(self, session: Session, history: History, planned: DeliveryPlan) -> None:
         """Settle the messages that are not part of an episode, then continue with the remaining ones."""
         try:
-            if planned.check_row:
-                await self._repair_row(session, history)
-            if planned.unstarted:
-                await self._settle_unstarted(session, planned.unstarted)
-            await self._return_unused(planned)
+            if planned.check_row and not history.is_row_current and await self._instances.is_outdated(history):
+                # The history does not tell the custom status, so the engine has to compute it. Until the row has been
+                # written, a crash must leave the messages that tell the next host to look at it.
+                session.restores_status = session.needs_whole_history = True
+                session.waiting += [*planned.too_early, *planned.discard]
+            else:
+                if planned.check_row and not history.is_row_current:
+                    self._keep(session, history)
+                if planned.unstarted:
+                    await self._settle_unstarted(session, planned.unstarted)
+                await self._return_unused(planned)
         except Exception as error:
             self._report(session, "got messages that cannot be processed", error)
             # Storage does not respond, so they cannot be returned now.
@@ -430,7 +454,7 @@ class Sessions:
         if not isinstance(error, StorageOutage) and self._reported.is_first(session.instance_id, str(error)):
             # An EmulatorError has a message for users. Any other error is a defect, and needs its traceback.
             traceback = None if isinstance(error, EmulatorError) else error
-            _log.error('Instance "%s" %s: %s', session.instance_id, problem, error, exc_info=traceback)
+            _log.error('Instance "%s" %s: %s', session.instance_id, problem, short_reason(error), exc_info=traceback)
 
     def _end(self, session: Session) -> None:
         session.is_closed = True

@@ -23,6 +23,7 @@ OPERATION = "op"
 RELEASE = "release"
 CONTINUE = "continue"
 LOCK_GRANTED = "Lock Acquisition Completed"
+ORPHANED_LOCK = "fix-orphaned-lock"
 
 # Azure Storage hides a queue message for at most seven days. The extension stays one day below that limit, and sends
 # what is due later in pieces of three days, as the SDK splits long timers.
@@ -180,7 +181,7 @@ class Response:
 class Release:
     """ReleaseMessage: the instance `parent` releases its lock.
 
-    `id`: that of the lock request, or `fix-orphaned-lock` if a client releases the lock of an instance that has ended.
+    `id`: that of the lock request, or ORPHANED_LOCK if a client releases the lock of an instance that has ended.
     """
 
     parent: str

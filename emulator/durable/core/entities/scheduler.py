@@ -26,6 +26,7 @@ from emulator.durable.core.entities.messages import (
     CONTINUE,
     LOCK_GRANTED,
     OPERATION,
+    ORPHANED_LOCK,
     RELEASE,
     Release,
     Request,
@@ -208,6 +209,7 @@ def commit(
             # Labelled here and not when the function sent it: only signals of a committed batch count as sent.
             send.to_entity(target, batch.sorter.label(signal, target.instance_id, now))
     if batch.lock_request is not None:
+        batch.sorter.note_lock(batch.lock_request)
         state = replace(state, locked_by=batch.lock_request.parent)
         # The entities of a set are locked one after the other, in an order that is the same for all sets. So two
         # orchestrations never wait for each other. The last entity responds to the orchestration.
@@ -251,8 +253,10 @@ class _Inbox:
             self._receive_request(Request.parse(event.input or ""))
         elif event.name == RELEASE:
             release = Release.parse(event.input or "")
-            # The lock may have another holder by now: a release can arrive twice.
-            if self.locked_by == release.parent:
+            # A release can arrive twice, and later than the next lock request of the same orchestration. The lock may
+            # have another holder by then, or the same one again.
+            held = self._sorter.lock_of(release.parent)
+            if self.locked_by == release.parent and (held is None or release.id in (held, ORPHANED_LOCK)):
                 self.locked_by = None
                 self.released.append(release)
         else:
@@ -261,14 +265,18 @@ class _Inbox:
 
     def _receive_request(self, request: Request) -> None:
         # The order of labels does not tell whether a delayed request has arrived before.
-        known = (*self.queue, *self.from_holder, *self.delayed)
-        if request.due is not None and any(other.id == request.id for other in known):
+        known = {other.id for other in (*self.queue, *self.from_holder, *self.delayed)}
+        if request.due is not None and request.id in known:
             return  # Sent twice by an episode that was repeated after a crash.
         if request.due is not None and request.due > self._now + _EARLY_TOLERANCE:
             self.delayed.append(request)
             return
         # A delayed signal passes requests that were sent after it, so it cannot take part in their order.
         for delivered in [request] if request.due is not None else self._sorter.receive(request):
+            # Nor does a lock request that another entity has forwarded. A lock that is granted again after its release
+            # would never be released.
+            if delivered.is_lock_request and (delivered.id in known or self._sorter.has_granted(delivered)):
+                continue
             is_from_holder = self.locked_by is not None and delivered.parent == self.locked_by
             (self.from_holder if is_from_holder else self.queue).append(delivered)
 

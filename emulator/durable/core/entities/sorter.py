@@ -24,6 +24,12 @@ from emulator.durable.core.entities.messages import (
 )
 from emulator.instant import Instant
 
+# A lock request that an entity forwards has the label that its sender made for the first entity of the set, so it has
+# no place in the order of the requests to the next one. The last lock that an orchestration was granted is remembered
+# as the last request of another sender: of this prefix and the orchestration's id, which no orchestration can have as
+# its id. .NET keeps and drops the entry as it does those of all senders.
+_LOCKS = "@@"
+
 # A horizon moves only when it is this much older than the window. Moving it looks at all senders or receivers, which
 # is too expensive for every request.
 _MIN_ADVANCE = timedelta(seconds=10)
@@ -194,6 +200,26 @@ class MessageSorter:
                 return [*delivered, request]
             delivered += buffer.restart(request.parent_execution)
         return [*delivered, *buffer.receive(request, self._receive_horizon)]
+
+    # Locks -----------------------------------------------------------------------------------------------------
+
+    def note_lock(self, request: Request) -> None:
+        """Remember a lock request that was granted, until it is older than the window."""
+        if self._window and request.parent is not None and request.timestamp != NO_TIMESTAMP:
+            name = _LOCKS + request.parent
+            self._senders[name.lower()] = (name, _ReceiveBuffer(last=request.timestamp, execution_id=request.id))
+
+    def has_granted(self, request: Request) -> bool:
+        """Return whether a lock request, or a later one of the same orchestration, was granted before."""
+        _, granted = self._senders.get(f"{_LOCKS}{request.parent}".lower(), ("", _ReceiveBuffer()))
+        return NO_TIMESTAMP < request.timestamp <= granted.last
+
+    def lock_of(self, parent: str) -> str | None:
+        """Return the id of the lock request that was granted last to an orchestration; None: unknown."""
+        _, granted = self._senders.get(f"{_LOCKS}{parent}".lower(), ("", _ReceiveBuffer()))
+        return granted.execution_id
+
+    # Horizon ---------------------------------------------------------------------------------------------------
 
     def _advance_horizon(self, newest: Timestamp) -> Iterator[Request]:
         """Move the horizon to one window before `newest`; yield buffered requests that need not wait any longer.
