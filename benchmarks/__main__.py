@@ -21,6 +21,7 @@ NAMES = (
     "events",
     "parsers",
     "dashboard",
+    "why",
 )
 
 for name in sys.argv[1:] or NAMES:

@@ -48,12 +48,13 @@ from emulator.host.site import SiteParts, open_keys, open_site
 from emulator.host.status import HostStatus
 from emulator.host.supplied_inputs import SuppliedInputs
 from emulator.ids import NewId, new_id
+from emulator.insights.options import Insights, read_insights
 from emulator.listening import listening_sockets
 from emulator.logs import get_logger
 from emulator.storage.accounts import StorageAccounts
 from emulator.storage.counting import RequestCounts, counted
 from emulator.storage.port import StorageAccount
-from emulator.telemetry.spans import Tracer
+from emulator.telemetry.spans import Span, Tracer
 from emulator.worker.app_loop import AppLoop
 from emulator.worker.inprocess import InProcessWorker
 from emulator.worker.port import Worker
@@ -62,8 +63,6 @@ if TYPE_CHECKING:
     from emulator.dashboard.parts import DashboardParts, TimeControl
 
 _log = get_logger(__name__)
-
-_APPLICATION_INSIGHTS = "APPLICATIONINSIGHTS_CONNECTION_STRING"
 
 AroundWorker = Callable[[AbstractAsyncContextManager[Worker]], AbstractAsyncContextManager[Worker]]
 AroundAccount = Callable[[StorageAccount], StorageAccount]
@@ -75,6 +74,7 @@ class App:
 
     `captured_outputs`, `supplied_inputs`: values of bindings whose service azemu does not call. `recording`: its last
     log lines and invocations. `worker`: runs the app's functions, without what `around_worker` puts around it.
+    `insights_note`: what becomes of the settings of Application Insights, for users.
     """
 
     configuration: Configuration
@@ -86,6 +86,7 @@ class App:
     supplied_inputs: SuppliedInputs
     recording: Recording
     worker: InProcessWorker
+    insights_note: str | None = None
 
     @property
     def url(self) -> str:
@@ -115,13 +116,15 @@ class ProcessResources:
     for /admin/host/restart, should leave and enter `open_app` again; without it there is no such endpoint.
     `hosts_folder`: a folder in which a host keeps what the next one needs to take over its work if it is killed; None:
     the next one waits until the locks of the killed host expire. `storage_restarted`: the storage emulator was killed
-    and started again since the last host, and may have lost its last writes.
+    and started again since the last host, and may have lost its last writes. `telemetry`: honour the settings of
+    Application Insights. A host in a test sends nothing there.
     """
 
     app_loop: AppLoop | None = None
     restart: Callable[[], None] | None = None
     hosts_folder: Path | None = None
     storage_restarted: bool = False
+    telemetry: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,18 +179,12 @@ async def open_app(
                 await stack.enter_async_context(open_accounts(configuration.settings, clock, log_outages=True))
             )
         accounts = lasting.accounts.around(around_account) if around_account else lasting.accounts
-        if configuration.first_start and configuration.settings.get(_APPLICATION_INSIGHTS):
-            # Not a warning: the setting is there for Azure.
-            _log.info(
-                "The setting %s is not used: azemu sends nothing to Application Insights. To see traces of this host, "
-                "start it with --otlp and the URL of an OpenTelemetry collector.",
-                _APPLICATION_INSIGHTS,
-            )
-        tracer = None
-        if configuration.otlp is not None:
-            from emulator.telemetry.exporter import exporting  # Loaded only by hosts with traces.
-
-            tracer = Tracer(clock, new_id, await stack.enter_async_context(exporting(configuration.otlp, clock)))
+        insights = (
+            read_insights(configuration.settings, configuration.host, service=configuration.root.name)
+            if process.telemetry
+            else Insights()
+        )
+        tracer = await _open_tracer(stack, configuration, insights, clock=clock, new_id=new_id)
         requests = RequestCounts()
         status, routes, drain = HostStatus(), FunctionRoutes(), Drain(clock, drain_seconds)
         captured_outputs, supplied_inputs = lasting.captured_outputs, lasting.supplied_inputs
@@ -300,7 +297,36 @@ async def open_app(
             supplied_inputs=supplied_inputs,
             recording=recording,
             worker=worker,
+            insights_note=insights.note,
         )
+
+
+async def _open_tracer(
+    stack: AsyncExitStack, configuration: Configuration, insights: Insights, *, clock: Clock, new_id: NewId
+) -> Tracer | None:
+    """Open the exports of telemetry. Return the tracer that records for them; None: there is none."""
+    record: list[Callable[[Span], None]] = []
+    if configuration.otlp is not None:
+        from emulator.telemetry.exporter import exporting  # Loaded only by hosts with traces.
+
+        record.append(await stack.enter_async_context(exporting(configuration.otlp, clock)))
+    export = None
+    if insights.target is not None:
+        from emulator.insights.exporting import exporting as exporting_insights
+
+        export = await stack.enter_async_context(exporting_insights(insights.target, clock))
+        record.append(export.record)
+    if not record:
+        return None
+
+    def record_all(span: Span) -> None:
+        for each in record:
+            each(span)
+
+    tracer = Tracer(clock, new_id, record[0] if len(record) == 1 else record_all)
+    if export is not None:
+        stack.enter_context(export.recording_lines(tracer))
+    return tracer
 
 
 def _warn_of_hidden_routes(routes: FunctionRoutes, dashboard: str) -> None:

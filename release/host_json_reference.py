@@ -61,6 +61,22 @@ _MEANINGS: Final[Mapping[str, str]] = {
     "extensionBundle.id": "read for checks and the admin API; nothing is downloaded",
     "extensionBundle.version": "as above",
     "logging.logLevel": "lowest level that is shown, by category; `default` for all others",
+    **{
+        f"logging.applicationInsights.samplingSettings.{key}": meaning
+        for key, meaning in {
+            "isEnabled": "send a part of the telemetry if there is much",
+            "maxTelemetryItemsPerSecond": "how many items are sent on average",
+            "evaluationInterval": "how often the percentage is calculated again",
+            "initialSamplingPercentage": "the percentage at the start",
+            "samplingPercentageIncreaseTimeout": "the shortest time before it is raised",
+            "samplingPercentageDecreaseTimeout": "the shortest time before it is lowered",
+            "minSamplingPercentage": "its lowest value",
+            "maxSamplingPercentage": "its highest value",
+            "movingAverageRatio": "weight of the last interval in the average",
+            "excludedTypes": "sent completely, separated by `;`: `Request`, `Dependency`, `Trace`, `Exception`",
+            "includedTypes": "the only types of which a part is sent; empty: all",
+        }.items()
+    },
     "extensions.http.routePrefix": "first part of all routes; empty: none",
     "extensions.http.maxOutstandingRequests": "requests that wait or run; more get 429; -1: no limit",
     "extensions.http.maxConcurrentRequests": "HTTP functions that run at the same time; -1: no limit",

@@ -29,6 +29,7 @@ _ADDED: Final = {
 }
 _SOURCES: Final = {page: source for source, page in _ADDED.items()}
 
+_FILE_NAME: Final = re.compile(r"[\w./-]+\.md")
 # A link, or code, in which nothing is a link.
 _LINK_OR_CODE: Final = re.compile(
     r"^```.*?^```|`[^`\n]+`|(?P<image>!?)\[(?P<text>(?:[^\[\]`]|`[^`]*`)*)\]\((?P<target>[^()\s#]+)(?P<anchor>#[^()\s]*)?\)",
@@ -58,6 +59,10 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
     name = page.file.src_uri
     source = "samples.md" if name == _SAMPLES_PAGE else _SOURCES.get(name, f"docs/{name}")
     known = {file.src_uri for file in files}
+    titles = _titles(files)
+    # Pages for contributors are long and have every word, so that they would come first in most searches.
+    if name.startswith(("protocol/", "decisions/", "contributing/")):
+        page.meta["search"] = {"boost": 0.1}
 
     def replaced(match: re.Match[str]) -> str:
         target = match["target"]
@@ -69,13 +74,21 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
             # MkDocs reports links that lead nowhere.
             return match["text"] if (ROOT / path).exists() else match[0]
         address = posixpath.relpath(found, posixpath.dirname(name))
-        return f"{match['image']}[{match['text']}]({address}{match['anchor'] or ''})"
+        # In the repository, links are named like files; on the site, like pages.
+        text = titles.get(found, match["text"]) if _FILE_NAME.fullmatch(match["text"]) else match["text"]
+        return f"{match['image']}[{text}]({address}{match['anchor'] or ''})"
 
     text = _LINK_OR_CODE.sub(replaced, markdown)
     app = ROOT / posixpath.dirname(source) / "function_app.py"
     if source.startswith("samples/") and app.is_file():
         text += f"\n\n## function_app.py\n\n```python\n{app.read_text(encoding='utf-8').rstrip()}\n```\n"
     return text
+
+
+def _titles(files: Files) -> dict[str, str]:
+    """Return the headings of the pages by their names."""
+    pages = ((file.src_uri, file.content_string) for file in files if file.is_documentation_page())
+    return {name: found[1] for name, text in pages if (found := re.match(r"# (.+)", text))}
 
 
 def _page_of(path: str, known: set[str]) -> str | None:

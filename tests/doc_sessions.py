@@ -11,10 +11,15 @@ from __future__ import annotations
 import argparse
 import re
 import shlex
+import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+PROJECT = Path(__file__).parents[1]
 _BLOCK = re.compile(r"^( *)```(\w*)\n(.*?)^ *```", re.DOTALL | re.MULTILINE)
 # 2026-11-30T09:12:01.418 in all forms.
 _TIME = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?"
@@ -86,6 +91,21 @@ class Placeholders:
             self._last = found
 
 
+def unknown_packages(words: list[str]) -> list[str]:
+    """Return the words after `pip install` that are neither options, nor azemu, nor packages of pyproject.toml."""
+    project = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))
+    groups = (
+        project["project"]["dependencies"],
+        *project["project"]["optional-dependencies"].values(),
+        *project["dependency-groups"].values(),
+    )
+    requirements = ["azemu", *(line for group in groups for line in group if isinstance(line, str))]
+    known = {canonicalize_name(Requirement(line).name) for line in requirements}
+    return [
+        word for word in words if not word.startswith("-") and canonicalize_name(Requirement(word).name) not in known
+    ]
+
+
 @dataclass(frozen=True)
 class Curl:
     """A request of the command `curl`. `target`: path and query. `shows_head`: the option -i."""
@@ -104,6 +124,8 @@ def curl_of(words: list[str]) -> Curl:
     parser.add_argument("-i", action="store_true")
     parser.add_argument("-N", action="store_true")
     parser.add_argument("-f", action="store_true")
+    parser.add_argument("--retry")
+    parser.add_argument("--retry-connrefused", action="store_true")
     parser.add_argument("-X")
     parser.add_argument("-H", action="append", default=[])
     parser.add_argument("-d")

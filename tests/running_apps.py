@@ -156,13 +156,15 @@ async def run_app(
     around_account: AroundAccount | None = None,
     lasting: LastingParts | None = None,
     hosts_folder: Path | None = None,
+    telemetry: bool = False,
     **options: Any,
 ) -> AsyncIterator[RunningApp]:
     """Run an app in this process, on a free port, by default on a built-in store in memory.
 
     `parts`, `host`: of `write_app`, which writes the app first; without `parts` it must be in `folder`.
     `around_account`: wraps the storage accounts (tests/storage_calls.py). `lasting`: storage that outlives the host.
-    `hosts_folder`: keeps the locks of a host for the next one. `options`: of StartOptions.
+    `hosts_folder`: keeps the locks of a host for the next one. `telemetry`: honour settings of Application Insights.
+    `options`: of StartOptions.
     """
     if parts:
         write_app(folder, *parts, host=host)
@@ -174,7 +176,7 @@ async def run_app(
             drain_seconds=drain_seconds,
             around_account=around_account,
             lasting=lasting,
-            process=ProcessResources(hosts_folder=hosts_folder),
+            process=ProcessResources(hosts_folder=hosts_folder, telemetry=telemetry),
         ) as app,
         aiohttp.ClientSession(auto_decompress=False) as session,
     ):

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
+from emulator.app_paths import shown_path
 from emulator.check.findings import Finding
 from emulator.check.functions import Declared
 from emulator.check.loading import Loaded
@@ -61,7 +62,7 @@ def load_findings(
     for message in loaded.blueprints:
         # The message names the file, but no line.
         match = re.search(r" in (.+?\.py) is not registered", message)
-        file = relative(Path(match.group(1)) if match else root / DEFAULT_SCRIPT, root)
+        file = shown_path(Path(match.group(1)) if match else root / DEFAULT_SCRIPT, root)
         yield Finding("AZ106", file, 1, 0, message.replace(f"{root}{os.sep}", ""))
     folders = function_folders(root)
     of_script = [each for each in loaded.functions if each.config is None and each.directory == str(root)]
@@ -79,7 +80,7 @@ def place_of(function: FunctionMetadata, root: Path) -> tuple[str, int]:
     source = function.source or str(root / function.script_file)
     path, _, line = source.rpartition(":")
     # The source of a function in a folder may be its function.json, without a line.
-    return (relative(Path(path), root), int(line)) if line.isdecimal() else (relative(Path(source), root), 1)
+    return (shown_path(Path(path), root), int(line)) if line.isdecimal() else (shown_path(Path(source), root), 1)
 
 
 def place_of_error(error: BaseException, root: Path) -> tuple[str, int]:
@@ -99,11 +100,6 @@ def place_in_app(stack: Iterable[traceback.FrameSummary], root: Path) -> tuple[s
         if path.is_relative_to(root) and "site-packages" not in path.relative_to(root).parts:
             return path.relative_to(root).as_posix(), frame.lineno or 1
     return None
-
-
-def relative(path: Path, root: Path) -> str:
-    """Return a path from the app's folder, with slashes; the whole path if it is outside."""
-    return (path.relative_to(root) if path.is_relative_to(root) else path).as_posix()
 
 
 def worker_text(text: str, root: Path) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -118,7 +119,7 @@ class ProgressLine:
     """Progress of a command: one line of the standard error that is overwritten. At a terminal only, after a second."""
 
     def __init__(self) -> None:
-        self._is_terminal = sys.stderr.isatty()
+        self.is_terminal = sys.stderr.isatty()
         self._next = time.monotonic() + _QUIET_SECONDS
         self._width = 0
 
@@ -143,9 +144,17 @@ class ProgressLine:
         """Show a text instead of the last one."""
         now = time.monotonic()
         # A fast command shows nothing, and a log file has no line that is overwritten.
-        if not self._is_terminal or now < self._next:
+        if not self.is_terminal or now < self._next:
             return
         self._next = now + _PROGRESS_SECONDS
+        # A line that the terminal breaks could not be overwritten. Its last column belongs to the cursor.
+        text = one_line(text, shutil.get_terminal_size().columns - 1)
         sys.stderr.write(f"\r{text:{self._width}}")
         sys.stderr.flush()
         self._width = len(text)
+
+    def print(self, text: str) -> None:
+        """Print a line that stays, instead of the progress."""
+        self.clear()
+        sys.stderr.write(f"{text}\n")
+        sys.stderr.flush()

@@ -9,11 +9,10 @@ import sys
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from typing import TextIO
 
 from emulator import exit_codes
 from emulator.accounts import open_connection
-from emulator.cli.printing import print_json
+from emulator.cli.printing import ProgressLine, print_json
 from emulator.cli.running_hosts import refuse_running_hosts
 from emulator.cli.transfer_arguments import Transfer
 from emulator.clock import Clock, SystemClock
@@ -47,12 +46,13 @@ def run_transfer(command: Transfer) -> int:
 
     Raises EmulatorError if an account or file cannot be used or something would be overwritten.
     """
-    with _ProgressLine(sys.stderr) as line:
+    with ProgressLine() as line:
         result = asyncio.run(_transfer(command, SystemClock(), line))
     return _conclude(command, result)
 
 
-async def _transfer(command: Transfer, clock: Clock, line: _ProgressLine) -> TransferResult:
+async def _transfer(command: Transfer, clock: Clock, line: ProgressLine) -> TransferResult:
+    report = _TransferProgress(line).show
     accounts = _Accounts(command.app, os.environ, clock, line.print)
     chosen = all_items if command.hub is None else hub_items(command.hub)
     if command.action == "export":
@@ -61,7 +61,7 @@ async def _transfer(command: Transfer, clock: Clock, line: _ProgressLine) -> Tra
             # Without this check, a misspelled name would give an empty file and no error.
             await _require_hub(account, command.hub)
             return await export_account(
-                account, command.file, clock=clock, chosen=chosen, force=command.force, report=line.show
+                account, command.file, clock=clock, chosen=chosen, force=command.force, report=report
             )
     if command.action == "import":
         assert command.file is not None
@@ -71,7 +71,7 @@ async def _transfer(command: Transfer, clock: Clock, line: _ProgressLine) -> Tra
                 with opened(command.file, "rb") as source_file:
                     items = read_header(source_file, command.file).items
                 await refuse_running_hosts(account, items, clock)
-            return await import_account(command.file, account, clock=clock, force=command.force, report=line.show)
+            return await import_account(command.file, account, clock=clock, force=command.force, report=report)
     async with (
         accounts.open(command.source, must_exist=True) as source,
         accounts.open(command.target) as target,
@@ -88,10 +88,8 @@ async def _transfer(command: Transfer, clock: Clock, line: _ProgressLine) -> Tra
             await check_target(target, items, copy_id)  # The import checks this again.
         file = accounts.copy_folder() / f"{copy_id}.jsonl"
         try:
-            await export_account(
-                source, file, clock=clock, chosen=chosen, force=True, export_id=copy_id, report=line.show
-            )
-            return await import_account(file, target, clock=clock, force=command.force, report=line.show)
+            await export_account(source, file, clock=clock, chosen=chosen, force=True, export_id=copy_id, report=report)
+            return await import_account(file, target, clock=clock, force=command.force, report=report)
         finally:
             # Also after an error: a repeated copy reads the source again.
             file.unlink(missing_ok=True)
@@ -188,45 +186,21 @@ class _Accounts:
 # Output ------------------------------------------------------------------------------------------------------
 
 
-class _ProgressLine:
-    """Progress of a transfer. On a terminal one line that is overwritten, elsewhere one line per item."""
+class _TransferProgress:
+    """Progress of a transfer: at a terminal one line that is overwritten, elsewhere one line per item."""
 
-    def __init__(self, out: TextIO) -> None:
-        self._out = out
-        self._is_terminal = out.isatty()
-        self._shown = ""
-
-    def __enter__(self) -> _ProgressLine:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._erase()
-
-    def print(self, text: str) -> None:
-        self._erase()
-        self._out.write(f"{text}\n")
-        self._out.flush()
+    def __init__(self, line: ProgressLine) -> None:
+        self._line = line
+        self._item = ""
 
     def show(self, progress: Progress) -> None:
-        # Log files get a line per item. A line per record would make them unreadable.
-        if not self._is_terminal:
-            if str(progress.item) != self._shown:
-                self._shown = str(progress.item)
-                self._out.write(f"{self._shown}\n")
-            return
         share = progress.done / max(progress.total, 1)
         bar = "#" * int(share * _BAR_WIDTH)
-        text = f"[{bar:<{_BAR_WIDTH}}] {share:4.0%}  {progress.item}: {progress.records}"[:100]
-        if text != self._shown:
-            # Padded, so that nothing of a longer text before remains.
-            self._out.write(f"\r{text:<{len(self._shown)}}")
-            self._out.flush()
-            self._shown = text
-
-    def _erase(self) -> None:
-        if self._is_terminal and self._shown:
-            self._out.write(f"\r{'':<{len(self._shown)}}\r")
-            self._shown = ""
+        self._line.show(f"[{bar:<{_BAR_WIDTH}}] {share:4.0%}  {progress.item}: {progress.records}")
+        # A line per record would make log files unreadable.
+        if not self._line.is_terminal and str(progress.item) != self._item:
+            self._item = str(progress.item)
+            self._line.print(self._item)
 
 
 def _conclude(command: Transfer, result: TransferResult) -> int:

@@ -4,79 +4,125 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, aclosing
 from typing import Any, Final
 
 from emulator import exit_codes
 from emulator.cli.answers import TEXT_OR_NULL
 from emulator.cli.durable_access import RequestRefused, open_hub_storage
-from emulator.cli.host_client import find_host_if_running, url_segment
-from emulator.cli.printing import one_line, print_json
+from emulator.cli.host_client import HostClient, find_host_if_running, url_segment
+from emulator.cli.printing import ProgressLine, one_line, print_json
 from emulator.cli.why_arguments import Why
 from emulator.clock import SystemClock
+from emulator.diagnosis.diagnosis import Diagnosis
+from emulator.diagnosis.finding import Cause, Severity
 from emulator.diagnosis.opening import open_diagnosis
 
 _EXPLANATION: Final = {
     "instanceId": str,
     "name": TEXT_OR_NULL,
+    "severity": str,
     "cause": str,
     "summary": str,
     "facts": [str],
     "advice": [str],
 }
-_ALL: Final = {"instances": [_EXPLANATION], "hasMore": bool}
+_PROBLEM: Final = Severity.PROBLEM.name.lower()
+_URGENCY: Final = [severity.name.lower() for severity in Severity]
+
+Members = Mapping[str, Any]
+"""An explanation, as the host's API and the diagnosis have it."""
 
 
 def run_why(command: Why) -> int:
     """Run the command and return its exit code: 1 if there is no such instance.
 
-    Raises ConfigurationError, HostNotRunning, InvocationFailed, RequestRefused.
+    Raises ConfigurationError, HostNotRunning, InvocationFailed, RequestRefused, and what the storage raises.
     """
-    members = _of_host(command) or asyncio.run(_of_storage(command))
+    return asyncio.run(_run(command))
+
+
+async def _run(command: Why) -> int:
+    where = command.where
+    # Storage alone does not show the line of code that waits, and the host knows it.
+    is_chosen = where.storage is not None or where.hub is not None
+    host = None if is_chosen else find_host_if_running(where.app, port=where.port, key=where.key)
+    async with AsyncExitStack() as stack:
+        diagnosis = None
+        if host is None:
+            storage = await stack.enter_async_context(open_hub_storage(where, must_exist=True))
+            storage.announce(instead_of_host=not is_chosen)
+            diagnosis = open_diagnosis(storage.options, storage.accounts, SystemClock())
+        if command.instance_id is None:
+            explanations = _all_of_storage(diagnosis) if diagnosis is not None else _all_of_host(host)
+            await _print_all(await stack.enter_async_context(aclosing(explanations)), command)
+            return exit_codes.OK
+        if host is not None:
+            response = host.get(f"{_api_path(host)}/{url_segment(command.instance_id)}")
+            if response.status >= 300:
+                raise RequestRefused(response.refusal())
+            members: Members = response.content(_EXPLANATION)
+        else:
+            assert diagnosis is not None
+            members = (await diagnosis.why(command.instance_id)).json()
     if command.json:
         print_json(members)
-    elif command.instance_id is not None:
-        _print_one(members)
     else:
-        instances = members["instances"]
-        if not instances:
-            _print_lines(["No instance waits: all have ended."])
-        for number, instance in enumerate(instances):
-            # An empty line between two of them.
-            _print_lines([""] * (number > 0))
-            _print_one(instance)
-        if members["hasMore"]:
-            sys.stderr.write(f"There are more than these {len(instances)} instances. Name one: azemu why ID\n")
+        _print_one(members)
     # For scripts: a misspelled id is an error, an instance that waits is none.
-    return exit_codes.FAILED if members.get("cause") == "does-not-exist" else exit_codes.OK
+    return exit_codes.FAILED if members["cause"] == Cause.NOT_FOUND.value else exit_codes.OK
 
 
-def _of_host(command: Why) -> Mapping[str, Any] | None:
-    """Return what the running host answers; None if none runs, or if the command is to read storage."""
-    where = command.where
-    if where.storage is not None or where.hub is not None:
-        return None
-    host = find_host_if_running(where.app, port=where.port, key=where.key)
-    if host is None:
-        return None
-    # Only if the user asks for it: storage does not show the line of code that waits, and the host knows it.
+def _api_path(host: HostClient) -> str:
+    # The storage instead only if the user asks for it.
     advice = " To read the task hub without it, name its storage with --storage."
-    path = host.dashboard_path("why", advice=advice)
-    end = "" if command.instance_id is None else f"/{url_segment(command.instance_id)}"
-    response = host.get(f"{path}api/why{end}")
-    if response.status >= 300:
-        raise RequestRefused(response.refusal())
-    members: Mapping[str, Any] = response.content(_ALL if command.instance_id is None else _EXPLANATION)
-    return members
+    return f"{host.dashboard_path('why', advice=advice)}api/why"
 
 
-async def _of_storage(command: Why) -> Mapping[str, Any]:
-    async with open_hub_storage(command.where, must_exist=True) as storage:
-        storage.announce(instead_of_host=command.where.storage is None and command.where.hub is None)
-        diagnosis = open_diagnosis(storage.options, storage.accounts, SystemClock())
-        if command.instance_id is None:
-            return (await diagnosis.why_all()).json()
-        return (await diagnosis.why(command.instance_id)).json()
+async def _all_of_host(host: HostClient | None) -> AsyncGenerator[Members]:
+    assert host is not None
+    for members in host.events(f"{_api_path(host)}?stream=true", _EXPLANATION):
+        yield members
+
+
+async def _all_of_storage(diagnosis: Diagnosis) -> AsyncGenerator[Members]:
+    async for group in diagnosis.groups():
+        for explanation in group:
+            yield explanation.json()
+
+
+async def _print_all(explanations: AsyncIterator[Members], command: Why) -> None:
+    """Print explanations as they come, the problems of each group first; as JSON all at once, all problems first."""
+    shown: list[Members] = []
+    seen, has_more = 0, False
+    with ProgressLine() as progress:
+        async for members in explanations:
+            seen += 1
+            progress.show(f"Explaining the instances that have not ended: {seen} …")
+            if command.problems and members["severity"] != _PROBLEM:
+                continue
+            if command.top and len(shown) == command.top:
+                has_more = True
+                break
+            shown.append(members)
+            if not command.json:
+                progress.clear()
+                # An empty line between two of them.
+                _print_lines([""] * (len(shown) > 1))
+                _print_one(members)
+                sys.stdout.flush()
+    if command.json:
+        shown.sort(key=lambda one: (_URGENCY.index(one["severity"]), one["instanceId"]))
+        print_json({"instances": shown, "hasMore": has_more})
+    elif has_more:
+        sys.stderr.write(
+            f"There are more than {command.top}. Show more with --top N, all with --top 0, only the problems with "
+            "--problems, or one with azemu why ID.\n"
+        )
+    elif not shown:
+        waits = f"None of the {seen} instances that have not ended has a problem: they wait or are worked on."
+        _print_lines([waits if seen else "No instance waits: all have ended."])
 
 
 def _print_one(members: Mapping[str, Any]) -> None:

@@ -109,10 +109,39 @@ class SingletonOptions:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SamplingOptions:
+    """logging.applicationInsights.samplingSettings: how much telemetry is sent (insights/sampling.py).
+
+    `excluded_types`, `included_types`: kinds of telemetry, separated by semicolons.
+    """
+
+    # The defaults are those of the Application Insights SDK for .NET, and the host's own for the items per second.
+    is_enabled: bool = True
+    max_telemetry_items_per_second: float = option(20.0, at_least=0)
+    evaluation_interval: timedelta = option(timedelta(seconds=15), at_least=timedelta(0))
+    initial_sampling_percentage: float = option(100.0, at_least=0.001, at_most=100)
+    sampling_percentage_increase_timeout: timedelta = timedelta(minutes=15)
+    sampling_percentage_decrease_timeout: timedelta = timedelta(minutes=2)
+    min_sampling_percentage: float = option(0.1, at_least=0.001, at_most=100)
+    max_sampling_percentage: float = option(100.0, at_least=0.001, at_most=100)
+    moving_average_ratio: float = option(0.25, at_least=0, at_most=1)
+    excluded_types: str = "Request"
+    included_types: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApplicationInsightsOptions:
+    """logging.applicationInsights"""
+
+    sampling_settings: SamplingOptions = SamplingOptions()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LoggingOptions:
     """logging. `log_level`: category prefix → lowest level shown; the key `default` is the fallback."""
 
     log_level: Mapping[str, LogLevel] = field(default_factory=dict)
+    application_insights: ApplicationInsightsOptions = ApplicationInsightsOptions()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from emulator.app_paths import shown_path
+
 # Names of settings between percent signs. Shorter ones, and ones with other characters, are formats of dates or text.
 SETTING_REFERENCE: Final = re.compile(r"%([A-Za-z_][A-Za-z0-9_:]+)%")
 # Ends of the names of binding properties whose value is the name of a setting, in lower case without underscores:
@@ -79,8 +81,7 @@ def scan_sources(root: Path, scripts: Sequence[Path]) -> SourceUses:
         # nested too deep.
         except (OSError, SyntaxError, ValueError, RecursionError, MemoryError):
             continue
-        file = path.relative_to(root).as_posix() if path.is_relative_to(root) else str(path)
-        _File(tree, file, uses).scan()
+        _File(tree, shown_path(path, root), uses).scan()
         waiting += imported_files(tree, path, root)
     return uses
 

@@ -23,7 +23,12 @@ _OTHER_KEYS: Final[Mapping[tuple[str, ...], tuple[str, ...]]] = {
         *("$schema", "version", "id", "extensions", "managedDependency", "managedDependencies", "customHandler"),
         *("httpWorker", "isDefaultHostConfig", "configurationProfile"),
     ),
-    ("logging",): ("applicationInsights", "logLevel", "console", "fileLoggingMode"),
+    ("logging",): ("console", "fileLoggingMode"),
+    ("logging", "applicationInsights"): (
+        *("enableDependencyTracking", "enableLiveMetrics", "enableLiveMetricsFilters", "dependencyTrackingOptions"),
+        *("enablePerformanceCountersCollection", "enablePerformanceCounters", "httpAutoCollectionOptions"),
+        *("snapshotConfiguration", "liveMetricsInitializationDelay", "enableAutocollectedMetricsExtractor"),
+    ),
     ("extensions",): (
         *("http", "durableTask", "queues", "blobs", "tables", "serviceBus", "eventHubs", "eventGrid", "cosmosDB"),
         *("signalR", "sendGrid", "twilio", "kafka", "rabbitMQ", "sql", "mysql", "redis", "mcp", "openai", "dapr"),

@@ -62,7 +62,6 @@ class CorrelationProtocol(enum.Enum):
 _LIFECYCLE_EVENTS: Final = ("Started", "Completed", "Failed", "Terminated")
 
 # Reasons. Each is used by several rows, so that they read the same in every place.
-_APPLICATION_INSIGHTS = "azemu sends nothing of its own to Application Insights"
 _APP_SERVICE = "concerns the sandbox of Azure App Service"
 _CONCURRENCY = "dynamic concurrency is not part of azemu"
 _DOTNET = "concerns .NET code only"
@@ -71,7 +70,9 @@ _FILE_LOGS = "azemu writes no log files"
 _GRPC = "Python apps with this SDK use no gRPC"
 _INVOCATIONS = "the in-process worker gets no cancelled invocations"
 _LOCKS = "a lock that another host holds is checked every five seconds, without an end"
+_METRICS = "azemu sends no metrics"
 _SESSIONS = "extended sessions are not supported for Python"
+_TRACES = "traces are those of V2, and --otlp or Application Insights switches them on"
 
 # Beginnings of paths.
 _DURABLE = "extensions.durableTask"
@@ -88,9 +89,9 @@ UNUSED_OPTIONS: Final[Sequence[UnusedOption]] = (
     _row("metadataProviderTimeout", timedelta, _INVOCATIONS),
     _row("logging.fileLoggingMode", FileLoggingMode, _FILE_LOGS),
     _row("logging.console.isEnabled", bool, _FILE_LOGS),
-    _row("aggregator.batchSize", int, _APPLICATION_INSIGHTS, at_least=1),
-    _row("aggregator.flushTimeout", timedelta, _APPLICATION_INSIGHTS),
-    _row("aggregator.isEnabled", bool, _APPLICATION_INSIGHTS),
+    _row("aggregator.batchSize", int, _METRICS, at_least=1),
+    _row("aggregator.flushTimeout", timedelta, _METRICS),
+    _row("aggregator.isEnabled", bool, _METRICS),
     _row("healthMonitor.enabled", bool, _APP_SERVICE),
     _row("healthMonitor.healthCheckInterval", timedelta, _APP_SERVICE),
     _row("healthMonitor.healthCheckWindow", timedelta, _APP_SERVICE),
@@ -120,10 +121,10 @@ UNUSED_OPTIONS: Final[Sequence[UnusedOption]] = (
     _row(f"{_DURABLE}.useGracefulShutdown", bool, "the host always completes running work before it stops"),
     _row(f"{_DURABLE}.maxGrpcMessageSizeInBytes", int, _GRPC, at_least=1),
     _row(f"{_DURABLE}.grpcHttpClientTimeout", timedelta, _GRPC),
-    _row(f"{_DURABLE}.tracing.traceReplayEvents", bool, _APPLICATION_INSIGHTS),
-    _row(f"{_DURABLE}.tracing.allowVerboseLinuxTelemetry", bool, _APPLICATION_INSIGHTS),
-    _row(f"{_DURABLE}.tracing.distributedTracingProtocol", CorrelationProtocol, _APPLICATION_INSIGHTS),
-    _row(f"{_DURABLE}.tracing.version", TracingVersion, _APPLICATION_INSIGHTS),
+    _row(f"{_DURABLE}.tracing.traceReplayEvents", bool, _TRACES),
+    _row(f"{_DURABLE}.tracing.allowVerboseLinuxTelemetry", bool, _TRACES),
+    _row(f"{_DURABLE}.tracing.distributedTracingProtocol", CorrelationProtocol, _TRACES),
+    _row(f"{_DURABLE}.tracing.version", TracingVersion, _TRACES),
     _row(
         f"{_DURABLE}.storageProvider.allowReplayingTerminalInstances",
         bool,

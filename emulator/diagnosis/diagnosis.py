@@ -6,7 +6,8 @@ print((await diagnosis.why("order-1")).summary)
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -28,9 +29,11 @@ from emulator.ids import new_id
 from emulator.instant import Instant
 from emulator.storage.port import StorageAccount, StorageUnreachable
 
-MOST_INSTANCES = 100
-"""The largest number of instances that `why_all` explains."""
+GROUP = 100
+"""How many instances are explained together, from one look at queues and leases."""
 
+# Tables are asked for so many instances at the same time.
+_READS = 16
 # Children of children, and holders of locks, are read up to this number.
 _MOST_RELATED = 50
 
@@ -88,11 +91,32 @@ class Diagnosis:
             values = {"reason": str(error).removesuffix(".")}
             return explanation_of(facts, Finding(cause=Cause.STORAGE_UNREACHABLE, values=values), None)
 
-    async def why_all(self, limit: int = MOST_INSTANCES) -> AllExplanations:
+    async def why_all(self, limit: int = GROUP) -> AllExplanations:
         """Explain the orchestrations that have not ended, `limit` at most. Raises StorageUnreachable."""
-        ids, has_more = await self._instances.open_instances(limit)
-        explained = await self._explain(ids) if ids else []
-        return AllExplanations(sorted(explained, key=lambda one: (one.severity, one.instance_id)), has_more)
+        ids: list[str] = []
+        async for instance_id in self._instances.open_instances():
+            ids.append(instance_id)
+            # One more than asked for is read, to know whether there are more.
+            if len(ids) > limit:
+                break
+        explained: list[Explanation] = []
+        for first in range(0, min(len(ids), limit), GROUP):
+            explained += await self._explain(ids[first : min(first + GROUP, limit)])
+        return AllExplanations(sorted(explained, key=_urgency), len(ids) > limit)
+
+    async def groups(self) -> AsyncIterator[Sequence[Explanation]]:
+        """Yield explanations of all orchestrations that have not ended, the most urgent of each group first.
+
+        Raises StorageUnreachable.
+        """
+        ids: list[str] = []
+        async for instance_id in self._instances.open_instances():
+            ids.append(instance_id)
+            if len(ids) == GROUP:
+                yield sorted(await self._explain(ids), key=_urgency)
+                ids = []
+        if ids:
+            yield sorted(await self._explain(ids), key=_urgency)
 
     async def _explain(self, instance_ids: Sequence[str]) -> list[Explanation]:
         instances, hub = await self._read(instance_ids)
@@ -130,23 +154,27 @@ class Diagnosis:
         waiting = list(asked)
         # Limited, because a chain of instances that wait for each other may be long.
         while waiting and len(found) < len(asked) + _MOST_RELATED:
-            instance_id = waiting.pop(0)
-            if instance_id in found:
-                continue
-            facts = await self._instances.read(instance_id)
-            if instance_id in asked and facts.status is None and not facts.events:
-                facts = replace(facts, similar=await self._instances.similar(instance_id))
-            status = facts.status.runtime_status if facts.status else None
-            has_ended = status is not None and status.is_terminal
-            # An entity has no code that waits.
-            if self._host is not None and facts.events and not has_ended and not is_entity(instance_id):
-                facts = replace(facts, position=await self._host.position(facts))
-            found[instance_id] = facts
-            waiting += needed_instances(facts)
-            holder = lock_holder(facts) if is_entity(instance_id) else None
-            if holder is not None:
-                waiting.append(holder)
+            part, waiting = waiting[:_READS], waiting[_READS:]
+            for instance_id, read in zip(part, await asyncio.gather(*map(self._instances.read, part)), strict=True):
+                facts = read
+                if instance_id in asked and facts.status is None and not facts.events:
+                    facts = replace(facts, similar=await self._instances.similar(instance_id))
+                status = facts.status.runtime_status if facts.status else None
+                has_ended = status is not None and status.is_terminal
+                # An entity has no code that waits. One replay after the other, because they are code of the app.
+                if self._host is not None and facts.events and not has_ended and not is_entity(instance_id):
+                    facts = replace(facts, position=await self._host.position(facts))
+                found[instance_id] = facts
+                needed = needed_instances(facts)
+                holder = lock_holder(facts) if is_entity(instance_id) else None
+                for other in (*needed, *([] if holder is None else [holder])):
+                    if other not in found and other not in part and other not in waiting:
+                        waiting.append(other)
         return found
+
+
+def _urgency(explanation: Explanation) -> tuple[int, str]:
+    return explanation.severity, explanation.instance_id
 
 
 def _has_lost(finding: Finding) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from emulator.app_paths import shown_path
 from emulator.diagnosis.facts import HostFacts, InstanceFacts, Limits, Position
 from emulator.diagnosis.positions import Trace, position_of
 from emulator.durable.core.identity import FunctionKind
@@ -78,10 +79,7 @@ class RunningHost:
 
         def relative(place: Place) -> Place:
             # Findings show paths from the app's folder; code of libraries keeps its whole path.
-            path = Path(place.file)
-            if not path.is_relative_to(self.root):
-                return place
-            return Place(path.relative_to(self.root).as_posix(), place.line)
+            return Place(shown_path(Path(place.file), self.root), place.line)
 
         return replace(
             position,

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 
 from emulator.clock import Clock
 from emulator.diagnosis.facts import InstanceFacts
@@ -21,6 +22,8 @@ _OPEN = frozenset({RuntimeStatus.PENDING, RuntimeStatus.RUNNING, RuntimeStatus.S
 # Ids that a misspelled one is compared with.
 _MOST_COMPARED = 1000
 _MOST_SIMILAR = 3
+# The most that the service returns at once.
+_PAGE = 1000
 
 
 class InstanceReader:
@@ -55,23 +58,20 @@ class InstanceReader:
         except NotFound:
             return None
 
-    async def open_instances(self, limit: int) -> tuple[Sequence[str], bool]:
-        """Return the ids of orchestrations that have not ended, `limit` at most, and whether there are more."""
-        found: list[str] = []
-        continuation: str | None = None
+    async def open_instances(self) -> AsyncIterator[str]:
+        """Yield the ids of orchestrations that have not ended."""
+        query = InstanceQuery(statuses=_OPEN, with_input=False, with_output=False, limit=_PAGE)
         while True:
-            query = InstanceQuery(
-                statuses=_OPEN, with_input=False, with_output=False, limit=limit, continuation=continuation
-            )
             try:
                 page = await self._instances.query(query)
             except NotFound:
-                return [], False
-            found += [row.instance_id for row in page.instances if not is_entity(row.instance_id)]
-            continuation = page.continuation
-            # One more than asked for is read, to know whether there are more.
-            if continuation is None or len(found) > limit:
-                return found[:limit], len(found) > limit
+                return
+            for row in page.instances:
+                if not is_entity(row.instance_id):
+                    yield row.instance_id
+            if page.continuation is None:
+                return
+            query = replace(query, continuation=page.continuation)
 
     async def similar(self, instance_id: str) -> Sequence[str]:
         """Return ids of instances that look like this one, the most similar first."""

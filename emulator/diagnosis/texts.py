@@ -292,9 +292,13 @@ NOTES: Mapping[str, str] = {
 
 def severity_of(finding: Finding) -> Severity:
     """Return how urgent a finding is: as the most urgent cause of its parts."""
-    # One task of a task_any is enough, so the others may well have problems.
     own = TEXTS[finding.cause].severity
-    return min([own, *(severity_of(part) for part in finding.parts)]) if finding.cause is not Cause.ANY_OF else own
+    parts = finding.parts
+    if finding.cause is Cause.ANY_OF:
+        # One task of a task_any is enough, so the others may well have problems. But somebody meant to end it with an
+        # event that was raised under a wrong name.
+        parts = [part for part in parts if part.cause is Cause.EVENT_OTHER_NAME]
+    return min([own, *map(severity_of, parts)])
 
 
 def sentence_of(finding: Finding) -> str:
@@ -302,6 +306,9 @@ def sentence_of(finding: Finding) -> str:
     text = TEXTS[finding.cause].sentence.format_map(_worded(finding.values, finding))
     if finding.parts and finding.cause in (Cause.SUB_ORCHESTRATION, Cause.ENTITY_LOCKED):
         return f"{text}, which {sentence_of(finding.parts[0])}"
+    if finding.cause is Cause.ANY_OF and severity_of(finding) is Severity.PROBLEM:
+        other = next(part for part in finding.parts if part.cause is Cause.EVENT_OTHER_NAME)
+        return f"{text}; it {sentence_of(other)}"
     if finding.parts and finding.cause is Cause.LOOP:
         return f"{text}; now it {sentence_of(finding.parts[0])}"
     return text

@@ -144,7 +144,8 @@ class TaskHub(Protocol):
     ) -> None:
         """Create an instance with the history of an execution, which has an ExecutionStarted; then send it messages.
 
-        Raises InstanceAlreadyExists. After any other error the instance may exist without messages; purge it then.
+        Raises InstanceAlreadyExists. After any other error the instance may exist without history or messages; purge
+        it then.
         """
 
     async def send(self, message: TaskMessage) -> None:

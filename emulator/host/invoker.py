@@ -210,24 +210,26 @@ class Invoker:
         prepared = self._prepared[function.name]
         started = self._clock.now()
         run = self._recording.begin(function.name, attempt.id, event, retry.retry_count if retry else 0)
-        log.executing(event.reason, event.details)
-        try:
-            with self._span(attempt), caused_by(function.name):
-                async with attempt.resources:
-                    inputs = await self._read(attempt, prepared.inputs)
-                    returned = await self._call(attempt, inputs, log)
-                    # Outputs are written only after the function has succeeded, as on Azure: a function that fails and
-                    # is retried must not write its outputs twice.
-                    await self._write(attempt, prepared.outputs, returned)
-        except (WorkerError, FunctionTimedOut, BindingFailed) as error:
-            log.failed(self._clock.now() - started, error)
-            self._recording.end(run, None, error)
-            raise
-        except BaseException as error:
-            # Cancelled, or a defect, which the listener reports.
-            self._recording.end(run, None, error)
-            raise
-        log.succeeded(self._clock.now() - started)
+        # Around the log lines, which belong to the span, too.
+        with self._span(attempt):
+            log.executing(event.reason, event.details)
+            try:
+                with caused_by(function.name):
+                    async with attempt.resources:
+                        inputs = await self._read(attempt, prepared.inputs)
+                        returned = await self._call(attempt, inputs, log)
+                        # Outputs are written only after the function has succeeded, as on Azure: a function that fails
+                        # and is retried must not write its outputs twice.
+                        await self._write(attempt, prepared.outputs, returned)
+            except (WorkerError, FunctionTimedOut, BindingFailed) as error:
+                log.failed(self._clock.now() - started, error)
+                self._recording.end(run, None, error)
+                raise
+            except BaseException as error:
+                # Cancelled, or a defect, which the listener reports.
+                self._recording.end(run, None, error)
+                raise
+            log.succeeded(self._clock.now() - started)
         self._recording.end(run, returned, None)
         return returned
 

@@ -129,6 +129,7 @@ async def serve(
                 restart=restart,
                 hosts_folder=configuration.root / HOSTS_FOLDER,
                 storage_restarted=storage_restarted,
+                telemetry=True,
             ),
             drain_seconds=DRAIN_SECONDS,
             around_worker=around_worker,
@@ -165,6 +166,8 @@ def _print_started(console: Console, app: App, configuration: Configuration, *, 
     )
     if app.dashboard_url is not None:
         print_dashboard(console, app.dashboard_url)
+    if app.insights_note is not None:
+        console.print(app.insights_note)
     print_manual_functions(console, app.host.manual_bindings(), port=app.port)
     if configuration.enable_auth:
         print_key_folder(console, secrets_folder(configuration))

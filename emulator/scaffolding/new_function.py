@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
+from emulator.app_paths import shown_path
 from emulator.config.settings import FILE_NAME as SETTINGS_FILE
 from emulator.config.settings import load_settings
 from emulator.errors import ConfigurationError
@@ -97,7 +98,7 @@ def add_function(new: NewFunction) -> Written:
     if new.with_test:
         test = new.root / "tests" / f"test_{new.name}.py"
         if test.exists():
-            notes.append(f"{_relative(test, new.root)} exists already and was left as it is.")
+            notes.append(f"{shown_path(test, new.root)} exists already and was left as it is.")
         else:
             contents[test] = new.template.renamed(new.template.test_text(), new.name).encode()
     if new.template.is_durable:
@@ -210,7 +211,7 @@ def _refuse_names_of_app(root: Path, functions: Sequence[str]) -> None:
         if function.lower() in present:
             name, path = present[function.lower()]
             raise ConfigurationError(
-                f"The app already has a function '{name}', in '{_relative(path, root)}'. Choose another name."
+                f"The app already has a function '{name}', in '{shown_path(path, root)}'. Choose another name."
             )
 
 
@@ -246,7 +247,3 @@ def _in_folders(new: NewFunction) -> tuple[list[str], dict[Path, bytes], list[st
         if (new.root / name).exists():
             raise ConfigurationError(f"'{new.root / name}' exists already. Choose another name.")
     return functions, contents, []
-
-
-def _relative(path: Path, root: Path) -> str:
-    return path.relative_to(root).as_posix() if path.is_relative_to(root) else str(path)

@@ -20,6 +20,7 @@ from typing import Any, ParamSpec, TypeVar
 
 import azure.functions as func
 
+from emulator.app_paths import shown_path
 from emulator.clock import Clock
 from emulator.logs import get_logger
 from emulator.worker.boundary.app_modules import APP_NAMESPACE
@@ -232,7 +233,7 @@ def _metadata(declaration: FunctionDeclaration, root: Path, *, source: str) -> F
         id=function_id(declaration.name),
         bindings=declaration.bindings,
         retry=declaration.retry,
-        script_file=(script.relative_to(root) if script.is_relative_to(root) else script).as_posix(),
+        script_file=shown_path(script, root),
         directory=str(declaration.path.parent),
         source=source,
         config=declaration.config,

@@ -201,6 +201,12 @@ class UserLogs:
                     streams.append(UserStream(name, self._current_of_this_app))
 
 
+def current_invocation_id() -> str | None:
+    """Return the id of the running invocation, in whose context this is called; None: there is none."""
+    running = _current_invocation.get()
+    return None if running is None else running.invocation.id
+
+
 def log_in_invocation(level: int, message: str, category: str) -> None:
     """Log a line for the running invocation, in whose context this is called, past the app's logging configuration.
 

@@ -90,7 +90,7 @@ def test_interrupted_copy_is_repeated_without_force(
             raise StorageUnreachable("The connection was lost.")
 
     with monkeypatch.context() as patch:
-        patch.setattr("emulator.cli.transferring._ProgressLine.show", interrupt)
+        patch.setattr("emulator.cli.transferring._TransferProgress.show", interrupt)
         assert main(copy) == 1
     assert "OneInstances" in names(app / "there.db")[1]
     assert list((app / ".azemu").glob("copy-*")) == []

@@ -42,7 +42,22 @@ def test_the_running_host_explains_and_storage_without_it(tmp_path: Path, capsys
         advice = "  What to do: Raise it: azemu durable raise o-1 approval [DATA]"
         assert azemu("why", "o-1")[0].splitlines() == [text, advice]
         assert azemu("why")[0].splitlines() == [text, advice]
+        azemu("durable", "start", "order", "--id", "o-2")
+        azemu("durable", "raise", "o-2", "Aproval")
+        while "aproval" not in azemu("why", "--problems")[0].lower():
+            pass
+        out, err = azemu("why", "--problems")
+        assert out.startswith('"o-2" (order) waits for the event "approval"')
+        assert (out.count("(order)"), err) == (1, "")
+        out, err = azemu("why", "--top", "1")
+        assert (out.count("(order)"), out.startswith('"o-2"')) == (1, True)
+        assert err.startswith("There are more than 1. Show more with --top N")
+        every = json.loads(azemu("why", "--top", "0", "--json")[0])
+        assert [one["instanceId"] for one in every["instances"]] == ["o-2", "o-1"]
+        assert every["hasMore"] is False
         assert 'does not exist in the task hub "TestHubName"; similar ones are o-1' in azemu("why", "o", code=1)[0]
+    none = "None of the 2 instances that have not ended has a problem: they wait or are worked on.\n"
+    assert azemu("why", "--problems", "--storage", "builtin")[0] == none
     out, err = azemu("why", "o-1", "--storage", "builtin")
     assert out.startswith('"o-1" (order) waits for an external event, which was never raised.')
     assert "The line of code is not known: it needs a running host of this app." in out
@@ -61,6 +76,9 @@ async def test_the_api_explains_one_instance_and_all(tmp_path: Path) -> None:
         every = (await app.get("/azemu/api/why")).json()
         assert [one["instanceId"] for one in every["instances"]] == ["a%b"]
         assert every["hasMore"] is False
+        streamed = await app.get("/azemu/api/why?stream=true")
+        events = [line for line in streamed.text.splitlines() if line.startswith("data: ")]
+        assert [json.loads(line.removeprefix("data: ")) for line in events] == every["instances"]
         assert (await app.get("/azemu/api/why?limit=x")).status == 400
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import aiohttp
 import pytest
 
 from emulator.testing import AppUnderTest, start
@@ -125,6 +126,22 @@ async def test_an_order_on_all_tabs(app: AppUnderTest) -> None:
     entity = await ask(app, f"entity?id={quote('@stock@tea')}")
     assert (entity["exists"], entity["lockedBy"], entity["queueLength"]) == (True, None, 0)
     assert (await ask(app, f"instances/{quote('@stock@tea')}"))["isEntity"] is True
+
+
+async def test_a_change_before_its_stream_is_open_is_the_first_event(app: AppUnderTest) -> None:
+    await app.client.start_new("approval", "seen")
+    await app.settle()
+    version = (await ask(app, "instances/seen"))["version"]
+    await app.client.raise_event("seen", "decision", "yes")
+    await app.wait("seen")
+    async with aiohttp.ClientSession(app.url) as client:
+        async with client.get("/azemu/api/instances/seen/changes", params={"version": version}) as stream:
+            lines = [await stream.content.readline() for _ in range(3)]
+            assert lines == [b": open\n", b"\n", b'data: {"isDeleted":false}\n']
+        # The end of a purged instance, however late the page asks.
+        await app.client.purge_instance_history("seen")
+        async with client.get("/azemu/api/instances/seen/changes", params={"version": version}) as stream:
+            assert await stream.text() == ': open\n\ndata: {"isDeleted":true}\n\n'
 
 
 @pytest.mark.parametrize(

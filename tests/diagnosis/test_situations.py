@@ -272,7 +272,14 @@ async def first_of_two(s: Situation) -> None:
     await s.host()
     await s.start("first")
     found = await s.why("i1", Cause.ANY_OF, Cause.TIMER, Cause.EVENT_NOT_RAISED)
-    assert found.sentence == f"waits for the first of 2 tasks at {s.line('waits for one')}"
+    waits = f"waits for the first of 2 tasks at {s.line('waits for one')}"
+    assert (found.sentence, found.severity) == (waits, Severity.WAITING)
+    # Although the timer will end the wait: who has raised the event meant to end it now.
+    await s.raise_event("i1", "Decison")
+    found = await s.why("i1", Cause.ANY_OF, Cause.TIMER, Cause.EVENT_OTHER_NAME)
+    assert found.severity is Severity.PROBLEM
+    assert found.sentence.startswith(f'{waits}; it waits for the event "decision" at ')
+    assert 'but the event was raised as "Decison"' in found.sentence
 
 
 @arranged()

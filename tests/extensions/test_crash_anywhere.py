@@ -25,7 +25,7 @@ from emulator.config.start import StartOptions, configure
 from emulator.errors import EmulatorError
 from emulator.storage.builtin import BuiltinAccount
 from emulator.storage.paging import query_rows
-from emulator.storage.port import NotFound
+from emulator.storage.port import NotFound, Operation, Row, TableOperation
 from emulator.virtual_time import VirtualClock
 from tests.durable.azurestorage.crashing import CrashPoint, Moment
 from tests.running_apps import RunningApp, run_app, write_app
@@ -141,7 +141,7 @@ async def until(world: World, condition: Callable[[], Awaitable[bool]]) -> None:
     await eventually(condition, "end of the work", within=7200, clock=world.clock, every=5)
 
 
-# Queue trigger with outputs of all kinds --------------------------------------------------------------------------
+# Queue trigger with inputs and outputs of all kinds ---------------------------------------------------------------
 
 QUEUE_FUNCTIONS = """
 import uuid
@@ -150,17 +150,24 @@ import uuid
 @app.queue_output(arg_name="sent", queue_name="sent", connection=STORAGE)
 @app.blob_output(arg_name="copy", path="copies/{queueTrigger}", connection=STORAGE)
 @app.table_output(arg_name="row", table_name="Rows", connection=STORAGE)
-def work(msg: str, sent: func.Out[str], copy: func.Out[str], row: func.Out[str]):
+@app.blob_input(arg_name="blob", path="known/a", connection=STORAGE)
+@app.table_input(arg_name="known", table_name="Known", partition_key="p", connection=STORAGE)
+def work(msg: str, sent: func.Out[str], copy: func.Out[str], row: func.Out[str], blob: str, known: str):
     note(msg)
     if msg == "bad":
         raise ValueError("the message says so")
     sent.set(msg)
     copy.set(msg)
-    row.set(json.dumps({"PartitionKey": msg, "RowKey": uuid.uuid4().hex}))
+    read = blob + json.loads(known)[0]["Text"]
+    row.set(json.dumps({"PartitionKey": msg, "RowKey": uuid.uuid4().hex, "Read": read}))
 """
 
 
 async def put_messages(world: World) -> None:
+    await world.account.container("known").create()
+    await world.account.container("known").write("a", b"blob, ")
+    await world.account.table("Known").create()
+    await world.account.table("Known").submit([TableOperation(Operation.INSERT, Row("p", "r", {"Text": "row"}))])
     await world.account.queue("work").create()
     for text in ("good", "bad"):
         await world.account.queue("work").put(encoded(text))
@@ -178,7 +185,7 @@ async def check_messages(world: World, where: str) -> None:
     assert set(await world.messages("sent")) == {encoded("good")}, where
     assert await world.blobs("copies") == {"good": b"good"}, where
     rows = [row async for row in query_rows(world.account.table("Rows"))]
-    assert {row.partition_key for row in rows} == {"good"}, where
+    assert {(row.partition_key, row.properties["Read"]) for row in rows} == {("good", "blob, row")}, where
     assert set(await world.messages("work-poison")) == {encoded("bad")}, where
 
 
@@ -309,7 +316,14 @@ SCENARIOS = [
         until_queue_is_empty,
         until_queue_is_empty,
         check_messages,
-        quick=[("put sent", 1), ("delete work", 1), ("hide work", 1), ("put work-poison", 1), ("delete work", 2)],
+        quick=[
+            ("put sent", 1),
+            ("page Known", 1),
+            ("delete work", 1),
+            ("hide work", 1),
+            ("put work-poison", 1),
+            ("delete work", 2),
+        ],
     ),
     Scenario(
         "blob",
@@ -388,6 +402,31 @@ async def run_with(crash: CrashPoint, scenario: Scenario, folder: Path, clock: V
         async with world.host() as running:
             await scenario.second(world, running)
             await scenario.check(world, f"call {crash.calls}: {crash.log[-1:]}")
+
+
+# Bindings that make no storage calls of their own: what the others do is in the scenarios.
+WITHOUT_STORAGE = {"httpTrigger", "http", "warmupTrigger", "eventGridTrigger", "eventGrid"}
+# What the durable extension does in storage is done by the task hub: tests/durable/azurestorage/test_crash_anywhere.py.
+OF_TASK_HUB = {"orchestrationTrigger", "activityTrigger", "entityTrigger", "durableClient", "orchestrationClient"}
+
+
+async def test_every_binding_that_uses_storage_is_in_a_scenario(tmp_path: Path, clock: VirtualClock) -> None:
+    functions = [scenario.functions for scenario in SCENARIOS]
+    folder = write_app(tmp_path / "app", QUEUE_APP, *functions, host=HOST_JSON)
+    async with open_world(folder, clock, keeps_locks=False) as world, world.host() as running:
+        offered = {
+            (kind, type.lower())
+            for extension in running.app.host.extensions
+            for kind, types in (("trigger", extension.triggers), ("in", extension.inputs), ("out", extension.outputs))
+            for type in types
+        }
+        tried = {
+            ("trigger" if binding.is_trigger else binding.direction, binding.type.lower())
+            for function in running.app.host.catalog.functions
+            for binding in function.metadata.bindings
+        }
+    others = {type.lower() for type in WITHOUT_STORAGE | OF_TASK_HUB}
+    assert {(kind, type) for kind, type in offered if type not in others} == tried
 
 
 QUICK = [(scenario, call, heir) for scenario in SCENARIOS for call, heir in zip(scenario.quick, cycle([True, False]))]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from emulator.testing import Chaos, ChaosReport, SyncAppUnderTest, start_sync
-from tests.doc_sessions import Placeholders
+from tests.doc_sessions import Placeholders, session_of
 from tests.testing.test_plugin import run
 
 pytest_plugins = ["pytester"]
@@ -60,11 +60,9 @@ def test_pytest_prints_what_the_page_shows(pytester: pytest.Pytester) -> None:
     shutil.copytree(SAMPLES / "payments", pytester.path, dirs_exist_ok=True, ignore=shutil.ignore_patterns(".*"))
     (pytester.path / "test_payments.py").write_text(CARELESS)
     run(pytester, "test_payments.py", in_process=True).assert_outcomes(passed=1)
-    [(command, shown)] = re.findall(
-        r"```console\n\$ pytest ([^\n]+)\n(.+?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL
-    )
-    printed = run(pytester, *command.split(), in_process=True).stdout.str()
-    assert Placeholders().matches(shown, printed), f"{PAGE.name} does not show this:\n{printed}"
+    [step] = session_of(PAGE)
+    printed = run(pytester, *step.words[1:], in_process=True).stdout.str()
+    assert Placeholders().matches(step.output, printed), f"{PAGE.name} does not show this:\n{printed}"
     # The text below the command.
     [(seed, times)] = re.findall(r"seed (\d+) charges (\w+) times", PAGE.read_text(encoding="utf-8"))
     payments, report = payments_of("careless_checkout", int(seed), pytester.path)

@@ -65,31 +65,36 @@ class _Instance:
     async def status(self, call: HttpCall) -> web.Response:
         """Return the status row, and what the history adds: children, events, number of episodes.
 
-        `historyError`: why the history cannot be read, if that is so.
+        `historyError`: why the history cannot be read, if that is so. `version`: for the endpoint `changes`.
         """
         instance_id = call.values["instanceId"]
+        # Before the rest, so that a change meanwhile is one that `changes` tells of.
+        version = await self._hub.reader.row_etag(instance_id)
         status = await self._status(instance_id)
         try:
             facts = _history_facts(await self._hub.reader.history(instance_id), self._now())
         except UnreadableRow as error:
             # The page must open, because it shows the rows as they are stored.
             facts = {**_history_facts((), self._now()), "historyError": str(error)}
-        now = utc_text(self._parts.clock.now())
-        return json_response({**_status_members(status), **facts, "isEntity": is_entity(instance_id), "now": now})
+        about = {"isEntity": is_entity(instance_id), "version": version, "now": utc_text(self._parts.clock.now())}
+        return json_response({**_status_members(status), **facts, **about})
 
     async def changes(self, call: HttpCall) -> web.StreamResponse:
-        """Send an event whenever the status row has changed, and `{"isDeleted": true}` when it is gone."""
+        """Send an event whenever the status row has changed, and `{"isDeleted": true}` when it is gone.
+
+        The first one at once if it has changed since the parameter `version`.
+        """
         instance_id = call.values["instanceId"]
 
         async def batches() -> AsyncIterator[list[Mapping[str, Any]]]:
-            seen = await self._hub.reader.row_etag(instance_id)
+            seen = call.request.query.get("version") or await self._hub.reader.row_etag(instance_id)
             yield []
             while seen is not None:
-                await self._hub.wait_for_next_look()
                 etag = await self._hub.reader.row_etag(instance_id)
                 if etag != seen:
                     seen = etag
                     yield [{"isDeleted": etag is None}]
+                await self._hub.wait_for_next_look()
 
         return await send_events(call, self._parts, batches())
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from emulator import bound_json as json
+from emulator.app_paths import shown_path
 
 _MAX_LINES: Final = 400
 # The search for an example begins again at each brace, so its text is limited.
@@ -47,8 +48,7 @@ def function_source(place: str, root: Path, *, with_lines: Sequence[int] = ()) -
     first = min(_first(function) for function in shown)
     last = max(function.end_lineno or _first(function) for function in shown)
     lines = text.splitlines()[first - 1 : min(last, first + 2 * _MAX_LINES - 1)]
-    path = file.relative_to(root).as_posix() if file.is_relative_to(root) else str(file)
-    return FunctionSource(path, first, lines)
+    return FunctionSource(shown_path(file, root), first, lines)
 
 
 def documented_example(place: str, root: Path) -> Mapping[str, Any] | None:

@@ -233,21 +233,20 @@ class AzureStorageTaskHub:
     ) -> None:
         """See `TaskHub`."""
         await self.create()
-        stored = History(instance_id="").with_events(history)
-        assert stored.started is not None
-        instance = stored.started.instance
+        started = next(event for event in history if isinstance(event, ExecutionStarted))
+        instance = started.instance
         existing = await self._instances.row(instance.instance_id)
         if existing is not None:
             status = status_rows.status_of(existing)
             raise InstanceAlreadyExists(instance.instance_id, status or RuntimeStatus.RUNNING)
+        nothing = History(instance_id=instance.instance_id, execution_id=instance.execution_id)
         try:
+            # The row first: without one, a history that a killed client has left could neither be seen nor purged.
+            await self._instances.repair(nothing.with_events(history), self._history, custom_status)
             # The sentinel is inserted with the events, so only one of two clients can create the instance.
-            stored, _ = await self._history.append(
-                History(instance_id=instance.instance_id), instance, history, past_count=0
-            )
+            stored, _ = await self._history.append(nothing, instance, history, past_count=0)
         except LockLost:
             raise InstanceAlreadyExists(instance.instance_id, RuntimeStatus.RUNNING) from None
-        await self._instances.repair(stored, self._history, custom_status)
         # Last: a result that arrives before the history that asks for it would be early, or dropped.
         for message in messages:
             if message.target.execution_id is None:

@@ -33,6 +33,7 @@ from emulator.host.context import ExtensionContext
 from emulator.logs import get_logger
 from emulator.polling.crash_recovery.host_identity import no_identity, open_host_identities
 from emulator.storage.accounts import connection_key
+from emulator.worker.sdk_patches.http_sessions import SENDER_HEADER
 
 SYSTEM_KEY: Final = "durabletask_extension"
 """The system key that opens the webhook."""
@@ -138,7 +139,7 @@ def _handler_of_rpc(api: HttpApi, spans: DurableSpans | None) -> ApiHandler:
 
     async def handle(request: web.Request, *, base_length: int, body_limit: int) -> web.Response:
         headers = request.headers
-        invocation_id = headers.get(INVOCATION_HEADER)
+        invocation_id = headers.get(INVOCATION_HEADER) or headers.get(SENDER_HEADER)
         with spans.called_by(invocation_id, headers.get("traceparent"), headers.get("tracestate")):
             return await api.handle(request, base_length=base_length, body_limit=body_limit)
 

@@ -43,7 +43,14 @@ class InvocationLog:
         if isinstance(error, FunctionFailed) and error.origin:
             # Behind the official worker's text, which the durable SDK fills with frames and data of its own.
             text = f"{text.rstrip()}\n{error.origin}"
-        self._write(logging.ERROR, "Exception while executing function: Functions.%s. %s", self._function, text)
+        # With the error, of which Application Insights makes an exception.
+        self._log.log(
+            logging.ERROR,
+            "Exception while executing function: Functions.%s. %s",
+            self._function,
+            text,
+            extra={**self._fields, "failure": error},
+        )
 
     def timed_out(self, limit: str) -> None:
         """Log that `functionTimeout` is exceeded. `limit`: the timeout as a .NET TimeSpan."""

@@ -5,7 +5,8 @@ Changes: `_get_session` and `_handle_request_error` of `azure.durable_functions.
 Why: the SDK keeps one `aiohttp.ClientSession` for the whole process, which belongs to the event loop of the first
     request. A process that opens a second app, at the same time or later (as tests do), would use that session on
     another loop, where it fails, or on a loop that is closed. Besides, tests of apps replace methods of ClientSession,
-    and the durable client must reach the host nevertheless.
+    and the durable client must reach the host nevertheless. The requests name their invocation (`SENDER_HEADER`),
+    which the SDK does only if the function has a parameter `context`, and with signals never.
 Written for: azure-functions-durable 1.7.0.
 Otherwise: a module without these names is left alone. The app runs; a second app in the same process may fail
     with "Event loop is closed" when it uses its durable client.
@@ -16,12 +17,17 @@ from __future__ import annotations
 import asyncio
 import sys
 from types import ModuleType, SimpleNamespace
+from typing import Any, Final
 
 import aiohttp
 
 from emulator.bound_aiohttp import BoundSession
+from emulator.worker.user_logs import current_invocation_id
 
 MODULE = "azure.durable_functions.models.utils.http_utils"
+SENDER_HEADER: Final = "X-Azemu-Invocation"
+"""Header with the id of the invocation that sends a request. A name of azemu's own, because the host on Azure logs the
+operations of requests with the SDK's header."""
 
 _GET_SESSION = "_get_session"
 _HANDLE_REQUEST_ERROR = "_handle_request_error"
@@ -41,7 +47,7 @@ class SessionPerLoop:
         if session is None or session.closed:
             # The SDK's own limits: user code must see the same timeouts as on Azure.
             timeout = aiohttp.ClientTimeout(total=240, sock_connect=10)
-            session = self._sessions[loop] = BoundSession(timeout=timeout)
+            session = self._sessions[loop] = BoundSession(timeout=timeout, trace_configs=[_naming_the_sender()])
         return session
 
     async def close(self) -> None:
@@ -51,6 +57,18 @@ class SessionPerLoop:
         session = self._sessions.pop(asyncio.get_running_loop(), None)
         if session is not None:
             await session.close()
+
+
+def _naming_the_sender() -> aiohttp.TraceConfig:
+    async def add_header(
+        session: aiohttp.ClientSession, context: Any, request: aiohttp.TraceRequestStartParams
+    ) -> None:
+        if (invocation_id := current_invocation_id()) is not None:
+            request.headers[SENDER_HEADER] = invocation_id
+
+    config = aiohttp.TraceConfig()
+    config.on_request_start.append(add_header)
+    return config
 
 
 def patch(module: ModuleType) -> bool:

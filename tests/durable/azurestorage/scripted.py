@@ -124,14 +124,15 @@ class Script:
             return ActivityFailed(str(error), None)
 
     async def operate(self, batch: EntityBatch) -> EntityBatchResult:
-        """A counter: `add`, `get`."""
-        total = _value(batch.state) or 0
+        """A counter: `add`, `get`, `delete`."""
+        total, exists = _value(batch.state) or 0, True
         results = []
         for operation in batch.operations:
             if operation.name == "add":
                 total += _value(operation.input)
+            exists = operation.name != "delete"
             results.append(OperationResult(json.dumps(total), is_error=False))
-        return EntityBatchResult(exists=True, state=json.dumps(total), results=results)
+        return EntityBatchResult(exists=exists, state=json.dumps(total) if exists else None, results=results)
 
 
 class _Replay:

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
+from inspect import iscoroutinefunction
 from typing import Any
 
 import pytest
@@ -17,8 +18,10 @@ from emulator.chaos.violations import Rule
 from emulator.durable.client import DurableClient
 from emulator.durable.core.events import ExecutionCompleted, ExecutionStarted
 from emulator.durable.core.identity import RuntimeStatus
-from emulator.durable.hub import InstanceAlreadyExists
+from emulator.durable.hub import InstanceAlreadyExists, PurgeFilter
+from emulator.histories.transfer import ForkOptions, HistoryTransfer
 from emulator.ids import new_id
+from emulator.instant import MIN_INSTANT
 from emulator.storage.builtin import open_builtin
 from emulator.storage.paging import query_rows
 from emulator.storage.port import Operation, Row, StorageAccount, StorageUnreachable, TableOperation
@@ -143,7 +146,7 @@ async def test_a_query_can_be_stopped_between_its_pages(moment: Moment, clock: V
     assert len(seen) == 1000
 
 
-@pytest.mark.parametrize("moment", Moment, ids=lambda moment: moment.value)
+@MOMENT
 async def test_a_host_may_crash_between_the_transactions_of_one_checkpoint(moment: Moment, clock: VirtualClock) -> None:
     """More than 99 events are stored in several transactions; the next host finds an episode without its end."""
     scenario, crash = Scenario("fan_out", 120, "14280"), CrashPoint()
@@ -215,12 +218,20 @@ async def fail_until_repaired(world: World) -> None:
 
 @dataclass(frozen=True)
 class ClientOperation:
-    """What a client does with an instance that is in a state, and its status in the end (None: it does not exist)."""
+    """What a client does with an instance that is in a state, and its status in the end (None: it does not exist).
+
+    `name`: that of the method of DurableClient or HistoryTransfer, and what is special. `instance`: its id.
+    """
 
     name: str
     prepare: Callable[[World], Awaitable[object]]
     run: Callable[[World], Awaitable[object]]
     end: RuntimeStatus | None
+    instance: str = "i1"
+
+
+def client_of(world: World) -> DurableClient:
+    return DurableClient(world.hub, OPTIONS, clock=world.clock, new_id=new_id)
 
 
 async def completed_chain(world: World) -> None:
@@ -228,18 +239,49 @@ async def completed_chain(world: World) -> None:
     await world.ended()
 
 
+async def waiting(world: World) -> None:
+    await world.start("listens", 1)
+    await world.becomes("i1", RuntimeStatus.RUNNING)
+
+
+async def suspended(world: World) -> None:
+    await waiting(world)
+    await world.suspend("i1")
+    await world.becomes("i1", RuntimeStatus.SUSPENDED)
+
+
+async def empty_entity(world: World) -> None:
+    """It has been idle for longer than entities remember requests."""
+    for operation in ("add", "delete"):
+        await world.signal(COUNTER.instance_id, operation, 1)
+        await world.clock.sleep(3600)
+
+
 async def restart(world: World) -> None:
     status = await world.hub.status("i1")
     assert status is not None
-    client = DurableClient(world.hub, OPTIONS, clock=world.clock, new_id=new_id)
-    await client.restart(status, "1", keep_id=True)
+    await client_of(world).restart(status, "1", keep_id=True)
 
 
-QUICK = ("start", "terminate")
+async def fork(world: World) -> None:
+    """After an interrupted fork, users purge what it has left, or choose another id."""
+    transfer = HistoryTransfer(world.hub, world.clock, new_id)
+    await world.hub.purge("copy")
+    at = (await transfer.places("i1"))["places"][1]["at"]
+    await transfer.fork("i1", ForkOptions(at=at, instance_id="copy"))
+
+
+async def import_file(world: World) -> None:
+    transfer = HistoryTransfer(world.hub, world.clock, new_id)
+    await world.hub.purge("copy")
+    await transfer.import_file(await transfer.export("i1"), instance_id="copy")
+
+
+QUICK = ("start", "terminate", "fork")
 OPERATIONS = [
     ClientOperation("start", nothing_more, lambda world: world.start("chain", 1), RuntimeStatus.COMPLETED),
-    ClientOperation("start_large", nothing_more, lambda world: world.start("nothing", BIG), RuntimeStatus.COMPLETED),
-    ClientOperation("start_again", completed_chain, lambda world: world.start("chain", 2), RuntimeStatus.COMPLETED),
+    ClientOperation("start large", nothing_more, lambda world: world.start("nothing", BIG), RuntimeStatus.COMPLETED),
+    ClientOperation("start again", completed_chain, lambda world: world.start("chain", 2), RuntimeStatus.COMPLETED),
     ClientOperation("restart", completed_chain, restart, RuntimeStatus.COMPLETED),
     ClientOperation(
         "raise_event",
@@ -253,15 +295,40 @@ OPERATIONS = [
         lambda world: world.terminate("i1", "enough"),
         RuntimeStatus.TERMINATED,
     ),
+    ClientOperation("suspend", waiting, lambda world: client_of(world).suspend("i1", "later"), RuntimeStatus.SUSPENDED),
+    ClientOperation("resume", suspended, lambda world: client_of(world).resume("i1", "now"), RuntimeStatus.RUNNING),
     ClientOperation("purge", completed_chain, lambda world: world.hub.purge("i1"), None),
-    ClientOperation("rewind", fail_until_repaired, lambda world: world.hub.rewind("i1", "again"), RuntimeStatus.FAILED),
     ClientOperation(
-        "signal",
-        nothing_more,
-        lambda world: world.signal(COUNTER.instance_id, "add", 1),
+        "purge_many",
+        completed_chain,
+        lambda world: world.hub.purge_many(PurgeFilter(created_from=MIN_INSTANT)),
         None,
     ),
+    ClientOperation("rewind", fail_until_repaired, lambda world: world.hub.rewind("i1", "again"), RuntimeStatus.FAILED),
+    ClientOperation(
+        "signal_entity",
+        nothing_more,
+        lambda world: world.signal(COUNTER.instance_id, "add", 1),
+        RuntimeStatus.RUNNING,
+        COUNTER.instance_id,
+    ),
+    ClientOperation(
+        "clean_entities", empty_entity, lambda world: client_of(world).clean_entities(), None, COUNTER.instance_id
+    ),
+    ClientOperation("fork", completed_chain, fork, RuntimeStatus.COMPLETED, "copy"),
+    ClientOperation("import_file", waiting, import_file, RuntimeStatus.RUNNING, "copy"),
 ]
+READS = {"status", "history", "query", "wait_for_end", "active", "entity_state", "query_entities", "export", "places"}
+
+
+def test_every_operation_of_clients_is_tried() -> None:
+    methods = {
+        name
+        for owner in (DurableClient, HistoryTransfer)
+        for name, member in vars(owner).items()
+        if iscoroutinefunction(member) and not name.startswith("_")
+    }
+    assert methods - READS == {operation.name.split()[0] for operation in OPERATIONS}
 
 
 @MOMENT
@@ -292,7 +359,7 @@ async def test_a_client_may_crash_at_any_call_and_repeat_its_operation(
             where = f"{number}: {crash.log[-1:]}"
             async with open_world(account, clock, app()) as world:
                 await settled(world, account)
-                status = await world.hub.status("i1")
+                status = await world.hub.status(operation.instance)
                 assert (status and status.runtime_status) is operation.end, where
                 assert await check_hub(account, "TestHub", clock) == [], where
         number += 1

@@ -44,13 +44,16 @@ function Instance({ id, query }) {
   const { data, error, reload } = useLive(path, {}, version);
   const why = useWhy(id, version, data);
   const [dialog, setDialog] = useState(null);
-  const exists = Boolean(data);
+  const exists = Boolean(data) && error?.status !== 404;
+  // What the page shows: the instance may change before the stream of its changes is open, or while that is interrupted.
+  const shown = useRef();
+  shown.current = data?.version;
   useEffect(() => {
     if (!exists) return undefined;
-    return follow(`${path}/changes`, {}, { onEvent: () => setVersion((old) => old + 1) });
+    return follow(`${path}/changes`, () => ({ version: shown.current }), { onEvent: () => setVersion((old) => old + 1) });
   }, [path, exists]);
   // After a purge the data from before is still there.
-  if (!data || error?.status === 404) {
+  if (!exists) {
     if (!error) return html`<${Loading} />`;
     return error.status === 404
       ? html`<${PageHead} title=${id} />

@@ -16,6 +16,8 @@ import pytest
 
 from emulator.clock import SystemClock
 from emulator.config.start import StartOptions, configure
+from emulator.dashboard.parts import DashboardParts
+from emulator.dashboard.site import api_routes
 from emulator.host.admin.api import HostCommands
 from emulator.host.http.callers import CallerRules
 from emulator.host.http.keys.key_store import HOST_FUNCTION_KEYS, HOST_SYSTEM_KEYS, KeyScope, KeyStore
@@ -172,6 +174,7 @@ async def test_access_of_every_built_in_route(beside: tuple[RunningApp, list[Rou
             assert found == BUILTIN[route.name], f"{method} {path}"
 
 
+FRIEND = "https://friend.example"
 # Headers of a request → whether it may reach routes that are not public: to read, and to change something. Every route
 # gets the first ones, those with these beginnings get all.
 SENDERS: Sequence[tuple[Mapping[str, str], bool, bool]] = [
@@ -179,7 +182,7 @@ SENDERS: Sequence[tuple[Mapping[str, str], bool, bool]] = [
     ({"Host": "evil.example"}, False, False),
     ({"Host": "localhost", "Origin": "http://evil.example"}, True, False),
     ({"Host": "localhost", "Sec-Fetch-Site": "cross-site"}, True, False),
-    ({"Host": "localhost", "Origin": "https://friend.example", "Sec-Fetch-Site": "cross-site"}, True, True),
+    ({"Host": "localhost", "Origin": FRIEND, "Sec-Fetch-Site": "cross-site"}, True, True),
     ({"Host": "LocalHost:8080"}, True, True),
     ({"Host": "127.0.0.1:1"}, True, True),
     ({"Host": "[::1]:7071"}, True, True),
@@ -204,12 +207,19 @@ SENDERS: Sequence[tuple[Mapping[str, str], bool, bool]] = [
     ({"Host": "localhost", "Sec-Fetch-Site": "none"}, True, True),
 ]
 FIRST = 5
-GET_ALL = ("/admin/host/systemkeys", "/admin/functions/keyed", "/runtime/", "/api/open")
+GET_ALL = ("/azemu/api/storage/queues", "/admin/host/systemkeys", "/admin/functions/keyed", "/runtime/", "/api/open")
 PUBLIC = ("/runtime/webhooks/blobs/", "/runtime/webhooks/eventgrid/", "/api/", "/nothing/")
 
 
-async def test_senders_of_every_route(tmp_path: Path, keys: KeyStore) -> None:
-    options: dict[str, Any] = {"enable_auth": True, "cors": "https://friend.example", "host_names": "given.example"}
+async def test_senders_of_every_route(tmp_path: Path, keys: KeyStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    dashboard: list[Route] = []
+
+    def dashboard_routes(parts: DashboardParts) -> list[Route]:
+        dashboard.extend(api_routes(parts))
+        return dashboard
+
+    monkeypatch.setattr("emulator.dashboard.site.api_routes", dashboard_routes)
+    options: dict[str, Any] = {"enable_auth": True, "cors": FRIEND, "host_names": "given.example"}
     async with run_app(tmp_path, HTTP_APP, APP, **options) as site:
         calls = [
             (method, "/" + template.replace("{name}", "keyed").replace("{key}", "none").replace("{*rest}", "instances"))
@@ -219,10 +229,28 @@ async def test_senders_of_every_route(tmp_path: Path, keys: KeyStore) -> None:
         # A host in a test has no route for the restart of its process.
         calls = [(method, path) for method, path in calls if path not in ("/admin/host/restart", "/admin/host/resume")]
         calls += [(method, path) for path in FUNCTIONS if path != "/" for method in ("GET", "POST")]
+        # The first request to the dashboard creates its routes.
+        assert (await site.get("/azemu/api/home", headers={"x-functions-key": "master"})).status == 200
+        assert len(dashboard) > 40
+        calls += [
+            (method, "/azemu/api/" + re.sub(r"\{.*?\}", "x", route.template.text))
+            for route in dashboard
+            for method in {*(route.methods or ()), "POST"}
+        ]
+        calls += [("GET", path) for path in ("/azemu", "/azemu/", "/azemu/static/app.js", "/AZEMU/API/home")]
         for method, path in calls:
             reads, public = method in ("GET", "OPTIONS"), path.startswith(PUBLIC)
             senders = SENDERS if path.startswith(GET_ALL) and method in ("GET", "POST") else SENDERS[:FIRST]
             requests = [(headers, may_read if reads else may_change) for headers, may_read, may_change in senders]
+            if path.lower().startswith("/azemu/"):
+                # The app's CORS rules do not open the dashboard. Without the key, the web server refuses already.
+                requests = [
+                    ({**headers, "x-functions-key": "master"}, False)
+                    if headers.get("Origin") == FRIEND
+                    else (headers, may)
+                    for headers, may in requests
+                    if not reads or headers.get("Origin") != FRIEND
+                ]
             # The master key helps only those who may come in.
             requests += [({**headers, "x-functions-key": "master"}, False) for headers, ok in requests if not ok]
             heads = ["".join(f"{name}: {value}\r\n" for name, value in headers.items()) for headers, _ in requests]
@@ -231,7 +259,7 @@ async def test_senders_of_every_route(tmp_path: Path, keys: KeyStore) -> None:
             statuses = [int(status) for status in re.findall(rb"HTTP/1.1 (\d+) ", answer)]
             for (headers, may_come_in), status in zip(requests, statuses, strict=True):
                 # Without a key a request that comes in is refused with 401, if its route needs one.
-                expected = {200, 401, 404} if may_come_in or public else {403}
+                expected = {200, 307, 401, 404} if may_come_in or public else {403}
                 assert status in expected, f"{method} {path} {headers}"
 
 

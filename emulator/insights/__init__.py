@@ -1,0 +1,1 @@
+"""Telemetry for Application Insights, sent by Microsoft's exporter (docs/observability.md)."""
