@@ -63,13 +63,18 @@ class RecentCheckpoints:
         while now - next(iter(noted.values())) > _SAVED_AFTER:
             del noted[next(iter(noted))]
 
-    def forget(self, instance_id: str) -> None:
-        """Drop an instance that this host is about to change or to delete."""
+    def forget(self, instance_id: str, *, is_purged: bool = False) -> None:
+        """Drop an instance that this host is about to change or, `is_purged`, to delete."""
         self._written.pop(instance_id, None)
+        if is_purged:
+            self._started.pop(instance_id, None)
 
-    def starts_since(self, since: datetime) -> Sequence[str]:
-        """Return the instances whose start was acknowledged from this time on."""
-        return [instance_id for instance_id, at in self._started.items() if at >= since]
+    def starts_near(self, since: datetime) -> Sequence[str]:
+        """Return the instances whose start was acknowledged after this time, or in the ten seconds before it.
+
+        Only the last checkpoint of an instance is remembered, so the time of a lost one is not that of the first loss.
+        """
+        return [instance_id for instance_id, at in self._started.items() if at >= since - _SAVED_AFTER]
 
     def sent_since(self, since: datetime) -> Sequence[str]:
         """Describe the external events and signals that were acknowledged from this time on."""
