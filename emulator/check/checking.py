@@ -87,7 +87,7 @@ async def check_app(options: CheckOptions, environ: Mapping[str, str], today: da
     if host is not None and not any(finding.code == "AZ504" for finding in findings):
         loaded, more = await _loaded(options, environ, root)
         findings += more
-    # A name that is no script's is reported when the app is loaded.
+    # A name that is not a script's is reported when the app is loaded.
     script = values.get("PYTHON_SCRIPT_FILE_NAME") or DEFAULT_SCRIPT
     scripts = [root / script, *(declaration.script for declaration in declarations_of(root))]
     sources = read_sources(root, scripts, () if loaded is None else loaded.files)

@@ -5,7 +5,7 @@ import { needsKey, setAccessKey, takeKeyFromAddress, useData } from "./api.js";
 import { onConnection } from "./events.js";
 import { address, match, navigate, useRoute } from "./router.js";
 import { setHostTime } from "./format.js";
-import { Button, Empty, ErrorBox, IconButton, Loading, StatusBadge } from "./components/basics.js";
+import { Button, Empty, ErrorBox, IconButton, Loading, PageHead, StatusBadge } from "./components/basics.js";
 import { Dialog } from "./components/dialog.js";
 import { Icon } from "./components/icons.js";
 import { Toasts } from "./components/toast.js";
@@ -46,7 +46,8 @@ function App() {
                 <a
                   href=${address(path.split("/").filter(Boolean))}
                   aria-current=${path === section ? "page" : undefined}
-                  title=${`g ${key}`}
+                  aria-label=${nav}
+                  title=${`${nav} (g ${key})`}
                 >
                   <${Icon} name=${icon} /><span>${nav}</span>
                 </a>
@@ -76,7 +77,8 @@ function App() {
       </div>`}
       ${current
         ? html`<${PageFrame} key=${current.page.path} ...${current} query=${route.query} lost=${Boolean(lost)} />`
-        : html`<${ErrorBox} error=${{ message: `There is no page ${location.hash}.` }} />`}
+        : html`<${PageHead} title="Not found" />
+            <${ErrorBox} error=${{ message: `There is no page ${location.hash}.` }} />`}
     </main>
     ${dialog?.kind === "help" && html`<${HelpDialog} onClose=${() => setDialog(null)} />`}
     ${dialog?.kind === "key" && html`<${KeyDialog} status=${dialog.status} />`}

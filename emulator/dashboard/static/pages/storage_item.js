@@ -47,7 +47,7 @@ function QueuePage({ name, connection, subtitle, mayWrite }) {
       ({ moved, queue }) => `${plural(moved, "message")} moved to ${queue}.`,
     );
   const remove = async (message) => {
-    const text = "The message is deleted for good. Messages before it in the queue are received for a moment, which raises their dequeue counts by one.";
+    const text = "The message is deleted and cannot be restored. Messages before it in the queue are received for a moment, which raises their dequeue counts by one.";
     if (await confirm({ title: "Delete this message?", text, action: "Delete", danger: true })) {
       await change(() => send("DELETE", `${path}/messages/${encodeURIComponent(message.id)}`, undefined, { connection }), "Message deleted.");
     }
@@ -66,6 +66,7 @@ function QueuePage({ name, connection, subtitle, mayWrite }) {
     mayWrite && {
       key: "actions",
       title: "",
+      label: "Actions",
       align: "right",
       render: (message) =>
         html`<span class="nowrap">
@@ -204,6 +205,8 @@ function TablePage({ name, connection, subtitle, query }) {
 function Cell({ value, isTime }) {
   if (value === undefined || value === null) return html`<span class="muted">–</span>`;
   if (isTime) return html`<span class="nowrap"><${RelativeTime} time=${value} /></span>`;
+  // Keys and times are told apart by their ends, so only long texts are cut.
+  if (String(value).length <= 36) return html`<span class="nowrap mono">${String(value)}</span>`;
   return html`<span class="one-line mono" title=${String(value).slice(0, 500)}>${String(value).slice(0, 300)}</span>`;
 }
 
