@@ -44,7 +44,7 @@ def check_in_child(options: CheckOptions, environ: Mapping[str, str], today: dat
         return asyncio.run(check_app(options, environ, today))
     with TemporaryDirectory(prefix="azemu-check-", ignore_cleanup_errors=True) as folder:
         files = Path(folder)
-        words = (str(options.app), folder, today.isoformat(), str(seconds))
+        words = (str(options.app), folder, today.isoformat(), str(seconds), options.plan or "")
         try:
             ended = subprocess.run(
                 python_command(__name__, *words),
@@ -92,7 +92,7 @@ def _failure(root: Path, files: Path, how: str, seconds: int) -> Finding:
 # The process itself ----------------------------------------------------------------------------------------------
 
 
-def main(root: str, folder: str, today: str, seconds: str) -> NoReturn:
+def main(root: str, folder: str, today: str, seconds: str, plan: str) -> NoReturn:
     """Check the app, write the report, and end the process, whatever threads the app has started."""
     files, exit_process = Path(folder), os._exit
     # As in the host: apps open files by paths from their folder.
@@ -110,7 +110,9 @@ def main(root: str, folder: str, today: str, seconds: str) -> NoReturn:
         # It is a thread without Python, so it also ends an import that keeps the interpreter's lock.
         faulthandler.dump_traceback_later(int(seconds), exit=True, file=stacks)
         os._exit = record_exit  # type: ignore[assignment]
-        report = asyncio.run(check_app(CheckOptions(app=Path(root)), os.environ, date.fromisoformat(today)))
+        report = asyncio.run(
+            check_app(CheckOptions(app=Path(root), plan=plan or None), os.environ, date.fromisoformat(today))
+        )
         faulthandler.cancel_dump_traceback_later()
         findings = [(each.code, each.file, each.line, each.column, each.message) for each in report.findings]
         content = json.dumps({"functions": report.functions, "findings": findings})

@@ -180,7 +180,7 @@ async def test_the_page_asks_for_the_key(visitor: Visitor, tmp_path: Path) -> No
         await linked.goto(f"{app.url}/azemu/#code=the-master-key")
         await linked.locator("main h1").wait_for()
         assert "the-master-key" not in linked.url
-        # What is no key leads to the question for it: wrong percent-encoding, and letters that no header may have.
+        # What is not a key leads to the question for it: wrong percent-encoding, and letters that no header may have.
         for wrong in ("%E0%A4%A", "%E2%82%AC"):
             other = await context.new_page()
             await other.goto(f"{app.url}/azemu/#code={wrong}")

@@ -199,7 +199,7 @@ async def test_a_change_before_its_stream_is_open_is_the_first_event(app: AppUnd
         ("instances/unknown", 404, 'There is no instance with the id "unknown" in this task hub.'),
         ("instances/unknown/timeline", 404, 'There is no instance with the id "unknown" in this task hub.'),
         ("instances/unknown/rows", 404, 'There is no instance with the id "unknown" in this task hub.'),
-        ("instances?status=Lost", 400, "'Lost' is no status of an instance."),
+        ("instances?status=Lost", 400, "'Lost' is not a status of an instance."),
         ("instances?sort=colour", 400, "The parameter sort must be one of"),
         ("instances?from=soon", 400, "The parameter from must be a time such as 2026-11-30T12:00:00Z."),
         ("instances-search", 400, "The parameter payload must have the text to search for."),

@@ -90,7 +90,7 @@ export const ACTIONS = {
     run: terminate,
     reason: true,
     danger: true,
-    explain: "Terminated orchestrations do not run their remaining code. Activities and sub-orchestrations that they have started continue to run.",
+    explain: "Terminated orchestrations do not run their remaining code. Activities and sub-orchestrations that they have started continue.",
     allowed: (status) => !ended(status),
   },
   rewind: {
@@ -113,7 +113,7 @@ export const ACTIONS = {
     done: "purged",
     run: purge,
     danger: true,
-    explain: "Status, history and payloads are deleted for good.",
+    explain: "Status, history and payloads are deleted and cannot be restored.",
     allowed: (status) => ended(status),
   },
 };

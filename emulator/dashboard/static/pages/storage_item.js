@@ -53,7 +53,7 @@ function QueuePage({ name, connection, subtitle, mayWrite }) {
       ({ moved, queue }) => `${plural(moved, "message")} moved to ${queue}.`,
     );
   const remove = async (message) => {
-    const text = "The message is deleted for good. Messages before it in the queue are received for a moment, which raises their dequeue counts by one.";
+    const text = "The message is deleted and cannot be restored. Messages before it in the queue are received for a moment, which raises their dequeue counts by one.";
     if (await confirm({ title: "Delete this message?", text, action: "Delete", danger: true })) {
       await change(() => send("DELETE", `${path}/messages/${encodeURIComponent(message.id)}`, undefined, { connection }), "Message deleted.");
     }
