@@ -66,7 +66,7 @@ class _Instance:
     async def status(self, call: HttpCall) -> web.Response:
         """Return the status row, and what the history adds: children, events, number of episodes.
 
-        `historyError`: why the history cannot be read, if it cannot. `rowVersion`: the parameter `version` of `changes`.
+        `historyError`: why the history cannot be read, if so. `rowVersion`: the parameter `version` of `changes`.
         """
         instance_id = call.values["instanceId"]
         # Before the rest, so that a change meanwhile is one that `changes` tells of.
