@@ -70,7 +70,7 @@ def _polling_blob_triggers(sources: AppSources, declared: Sequence[Declared]) ->
             if decorator.name != "blob_trigger" or decorator.has_more:
                 continue
             value = decorator.arguments.get("source")
-            # What is not a text in the file, such as func.BlobSource.EVENT_GRID, may be Event Grid.
+            # What is not text in the file, such as func.BlobSource.EVENT_GRID, may be Event Grid.
             text = "" if value is None else constant_text(value, each.source, each.scope.sources)
             if text is not None and text.lower() != _EVENT_GRID:
                 finding = each.source.finding("AZ511", decorator.node, "")

@@ -69,7 +69,7 @@ def parse_check(words: Sequence[str]) -> Check:
     add("--rules", action="store_true", help="list the rules with their codes and levels")
     options = parser.parse(words)
     if options.plan is not None and options.plan not in PLANS:
-        parser.error(f"--plan: '{options.plan}' is no hosting plan. Use one of: {', '.join(PLANS)}.")
+        parser.error(f"--plan: '{options.plan}' is not a hosting plan. Use one of: {', '.join(PLANS)}.")
     timeout = parser.number_of("--timeout", options.timeout)
     if timeout == 0:
         parser.error("--timeout: the app needs at least one second.")

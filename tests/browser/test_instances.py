@@ -208,7 +208,7 @@ async def test_ids_that_look_like_paths_are_ids(visitor: Visitor) -> None:
         await page.get_by_role("button", name="Purge", exact=True).click()
         await dialog.get_by_role("button", name="Purge", exact=True).click()
         await page.get_by_role("heading", name="Instances").wait_for()
-    # Those whose ids are no paths are still there.
+    # Those whose ids are not paths are still there.
     assert (await visitor.app.client.get_status("order-1")).runtime_status.name == "Completed"
 
 
