@@ -21,7 +21,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 async def test_home_shows_numbers_queues_partitions_and_errors(visitor: Visitor) -> None:
     await visitor.open()
     page = visitor.page
-    assert await page.locator("main h1").inner_text() == "shop"
+    await page.get_by_role("heading", name="shop", exact=True).wait_for()
     await page.get_by_text("in the poison queue").wait_for()
     await page.get_by_role("table", name="Queues").get_by_text("dashhub-workitems").wait_for()
     partitions = page.get_by_role("table", name="Partitions")

@@ -46,6 +46,9 @@ def test_an_activity_waits_in_its_queue_before_it_begins() -> None:
     begins = {0: scheduled + timedelta(milliseconds=1)}
     first, second, _ = timeline(history, now=LATER, began_at=begins.get).rows
     assert (first.first.began_at, second.first.began_at) == (begins[0], None)
+    # Timestamps of events of one moment differ a little.
+    begins[0] = scheduled + timedelta(microseconds=-1)
+    assert timeline(history, now=LATER, began_at=begins.get).rows[0].first.began_at == scheduled
     # Those of the execution before, of which continue_as_new has reused the id, and of a repeated run.
     for other in (timedelta(seconds=-1), timedelta(hours=1)):
         begins[0] = scheduled + other

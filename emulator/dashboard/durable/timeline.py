@@ -13,6 +13,8 @@ import enum
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Final
 
 from emulator.dotnet.json_values import lenient_object
 from emulator.durable.core.entities.messages import RELEASE, Release, request_in
@@ -38,6 +40,9 @@ from emulator.durable.core.events import (
 )
 from emulator.durable.core.identity import RuntimeStatus, is_entity
 from emulator.instant import Instant
+
+# Events of one moment get timestamps that differ a little, so that they keep their order.
+_CLOCK_STEP: Final = timedelta(milliseconds=1)
 
 
 class Kind(enum.Enum):
@@ -249,8 +254,8 @@ class _Reading:
         attempt = Attempt(scheduled_at=event.timestamp, scheduled_index=index)
         began_at = self._began_at(event.event_id) if kind is Kind.ACTIVITY else None
         # Event ids begin at 0 again in each execution, so an earlier time is that of the execution before.
-        if began_at is not None and began_at >= event.timestamp:
-            attempt.began_at = began_at
+        if began_at is not None and began_at + _CLOCK_STEP >= event.timestamp:
+            attempt.began_at = max(began_at, event.timestamp)
         row = self._retried(kind, name)
         if row is None:
             row = self._append(Row(kind=kind, name=name, event_id=event.event_id, attempts=[attempt], target=target))
@@ -343,8 +348,9 @@ def _end(attempt: Attempt, at: Instant, index: int, seen_at: Instant, outcome: O
     # Clocks of two hosts can differ, so a result may have an earlier time than its task.
     attempt.ended_at = max(at, attempt.scheduled_at)
     # The message of an activity can be received again after the activity has ended.
-    if attempt.began_at is not None and attempt.began_at > attempt.ended_at:
-        attempt.began_at = None
+    if attempt.began_at is not None:
+        late = attempt.began_at > attempt.ended_at + _CLOCK_STEP
+        attempt.began_at = None if late else min(attempt.began_at, attempt.ended_at)
     attempt.ended_index = index
     attempt.seen_at = max(seen_at, attempt.ended_at)
     attempt.outcome = outcome

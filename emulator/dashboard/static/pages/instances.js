@@ -223,7 +223,7 @@ function Filters({ query, data, onChange, onSearch }) {
       <input
         type="text"
         class="mono"
-        size="11"
+        size="8"
         spellcheck="false"
         placeholder="Id prefix"
         aria-label="Beginning of the id"
@@ -248,8 +248,8 @@ function Filters({ query, data, onChange, onSearch }) {
           onChange({ period: value === "custom" ? "" : value, from: "", to: "" });
         }}
       >
-        ${Object.entries(PERIODS).map(([minutes, title]) => html`<option key=${minutes} value=${minutes}>created: ${title}</option>`)}
-        <option value="custom">created: between …</option>
+        ${Object.entries(PERIODS).map(([minutes, title]) => html`<option key=${minutes} value=${minutes}>created ${title}</option>`)}
+        <option value="custom">created between …</option>
       </select>
       <label class="check">
         <input
