@@ -16,7 +16,7 @@ from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Final, NoReturn
+from typing import Any, Final, NoReturn
 
 from emulator import bound_json as json
 from emulator import exit_codes
@@ -45,18 +45,21 @@ def check_in_child(options: CheckOptions, environ: Mapping[str, str], today: dat
     with TemporaryDirectory(prefix="azemu-check-", ignore_cleanup_errors=True) as folder:
         files = Path(folder)
         words = (str(options.app), folder, today.isoformat(), str(seconds), options.plan or "")
-        try:
-            ended = subprocess.run(
-                python_command(__name__, *words),
-                env=dict(environ),
-                stdin=subprocess.DEVNULL,
-                stdout=2,
-                timeout=seconds + _GRACE_SECONDS,
-                check=False,
-            )
-            how = f"ended its process ({describe_exit_code(ended.returncode)})"
-        except subprocess.TimeoutExpired:
-            how = f"has not ended after {seconds} seconds"
+        # Ctrl-C reaches only this process, which kills the other one; that would print where it was.
+        options_of_start: dict[str, Any] = {"start_new_session": True}
+        if sys.platform == "win32":
+            options_of_start = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
+        command = python_command(__name__, *words)
+        with subprocess.Popen(
+            command, env=dict(environ), stdin=subprocess.DEVNULL, stdout=2, **options_of_start
+        ) as process:
+            try:
+                how = f"ended its process ({describe_exit_code(process.wait(seconds + _GRACE_SECONDS))})"
+            except subprocess.TimeoutExpired:
+                how = f"has not ended after {seconds} seconds"
+            finally:
+                process.kill()
+                process.wait()
         try:
             content = json.loads((files / _REPORT).read_text(encoding="utf-8"))
         except (OSError, ValueError):

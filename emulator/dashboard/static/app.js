@@ -32,7 +32,8 @@ function App() {
     // On narrow screens the navigation is a bar that scrolls.
     document.querySelector(".sidebar [aria-current]")?.scrollIntoView({ block: "nearest", inline: "nearest" });
   }, [section]);
-  const lost = !connected || (error && error.status === 0);
+  // A host that refuses the key does respond.
+  const lost = (!connected && ![401, 403].includes(error?.status)) || error?.status === 0;
   return html`
     <a class="skip" href="#main" onClick=${(event) => focusMain(event)}>Skip to the content</a>
     <nav class="sidebar" aria-label="Pages">
@@ -191,7 +192,7 @@ function KeyDialog({ status }) {
   };
   return html`<${Dialog}
     title="Access key"
-    onClose=${() => {}}
+    onClose=${null}
     onSubmit=${save}
     actions=${html`<${Button} kind="primary" onClick=${save}>Continue</${Button}>`}
   >

@@ -26,7 +26,7 @@ export default function EntitiesPage({ query }) {
     if (page) setMore((old) => ({ entities: [...old.entities, ...page.entities], continuation: page.continuation }));
   };
   const entities = [...(data?.entities ?? []), ...more.entities];
-  if (host && !host.taskHub) return html`<${NotDurable} title="Entities" />`;
+  if (host && !host.taskHub) return html`<${NotDurable} title="Entities" host=${host} />`;
   return html`
     <${PageHead}
       title="Entities"

@@ -53,7 +53,7 @@ export default function InstancesPage({ query }) {
     listing.reload({ reread: results.length > 0 });
   };
 
-  if (host && !host.taskHub) return html`<${NotDurable} title="Instances" />`;
+  if (host && !host.taskHub) return html`<${NotDurable} title="Instances" host=${host} />`;
   return html`
     <${PageHead}
       title="Instances"
@@ -93,7 +93,7 @@ export default function InstancesPage({ query }) {
         ? html`<section class="panel">
             <${InstanceTable}
               rows=${data.instances}
-              selected=${selected}
+              selected=${host?.mayWrite ? selected : undefined}
               onSelect=${setSelected}
               ordered=${sort}
               onOrder=${order}
@@ -113,14 +113,18 @@ export default function InstancesPage({ query }) {
   `;
 }
 
-/** The page of an app without Durable Functions. */
-export const NotDurable = ({ title }) =>
+/** The page of an app without Durable Functions. `host`: of useHost. */
+export const NotDurable = ({ title, host }) =>
   html`<${PageHead} title=${title} />
     <section class="panel">
-      <${Empty} title="The app has no durable functions">
-        <code>azemu new orchestrator NAME</code> and <code>azemu new entity NAME</code> add some; <code>azemu new --list</code> shows
-        all templates.
-      </${Empty}>
+      ${host.errors.length
+        ? html`<${Empty} title="The app could not be loaded">
+            The page opens when the error is corrected. <a href=${address([])}>Show the error</a>
+          </${Empty}>`
+        : html`<${Empty} title="The app has no durable functions">
+            <code>azemu new orchestrator NAME</code> and <code>azemu new entity NAME</code> add some; <code>azemu new --list</code> shows
+            all templates.
+          </${Empty}>`}
     </section>`;
 
 export const ReadOnly = () =>

@@ -30,6 +30,12 @@ export default function StorageItemPage({ params, query }) {
   />`;
 }
 
+/** Instead of what could not be read. A missing queue is no fault: poison queues exist only after a first message. */
+const NotRead = ({ error, name, onRetry }) =>
+  error.status === 404
+    ? html`<${Empty} title=${`The account has no ${name} now`}><button type="button" class="link" onClick=${onRetry}>Look again</button></${Empty}>`
+    : html`<${ErrorBox} error=${error} onRetry=${onRetry} />`;
+
 // Queues -----------------------------------------------------------------------------------------------------------
 
 function QueuePage({ name, connection, subtitle, mayWrite }) {
@@ -86,7 +92,7 @@ function QueuePage({ name, connection, subtitle, mayWrite }) {
         ${data.canDelete && html`<${Button} icon="queue" onClick=${() => setAdding(true)}>Put a message</${Button}>`}
       `}
     />
-    ${error && !data && html`<${ErrorBox} error=${error} onRetry=${reload} />`}
+    ${error && !data && html`<${NotRead} error=${error} name=${name} onRetry=${reload} />`}
     ${!data && !error && html`<${Loading} />`}
     ${data &&
     html`
@@ -174,7 +180,7 @@ function TablePage({ name, connection, subtitle, query }) {
       <${SearchField} value=${filter} label="Filter (OData)" placeholder="Name eq 'x' and Age ge 20" onInput=${setFilter} class="wide mono" />
       <${Button} type="submit">Filter</${Button}>
     </form>
-    ${error && html`<${ErrorBox} error=${error} onRetry=${reload} />`}
+    ${error && html`<${NotRead} error=${error} name=${name} onRetry=${reload} />`}
     ${!data && !error && html`<${Loading} />`}
     ${data &&
     html`
@@ -235,7 +241,7 @@ function ContainerPage({ name, connection, subtitle, query }) {
       subtitle=${subtitle}
       actions=${html`<${SearchField} value=${prefix} placeholder="Prefix of names" onInput=${(value) => setQuery({ prefix: value })} />`}
     />
-    ${error && !data && html`<${ErrorBox} error=${error} onRetry=${reload} />`}
+    ${error && !data && html`<${NotRead} error=${error} name=${name} onRetry=${reload} />`}
     ${!data && !error && html`<${Loading} />`}
     ${data &&
     html`
