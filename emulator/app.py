@@ -158,7 +158,7 @@ async def open_app(
 
     `options`: start options, or the configuration that was read for them.
     `around_worker`: wraps the app's worker, to see or replace invocations. `around_account`: wraps each storage
-    account, to see its calls or let them fail. `lasting`: what outlives this host; None: nothing but what the settings
+    account, to see its calls or let them fail. `lasting`: what outlives this host; None: only what the settings
     name. `process`: what the process offers beside.
     Leaving stops the host: running requests, then running invocations, may take `drain_seconds` in all. The app's
     settings are in os.environ while entered. Raises ConfigurationError, PortUnavailable, StorageUnavailable.

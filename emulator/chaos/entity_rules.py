@@ -16,6 +16,8 @@ from emulator.durable.core.events import EventSent
 from emulator.durable.core.identity import EntityId, RuntimeStatus, is_entity
 from emulator.durable.core.status import status_after
 
+_TERMINATED = RuntimeStatus.TERMINATED.wire_name
+
 EntityProblems = Callable[[EntityId, str | None], Iterable[str]]
 """An app's own rule. Called with an entity and the JSON text of its state (None: it has none) when all work is done;
 returns what is wrong with it, for example that a counter is not the sum of what was sent."""
@@ -80,12 +82,13 @@ def _order_problems(
 def _of_unstored_episodes(hub: HubSnapshot, entity_id: str, name: str, sender: _Sender) -> frozenset[Timestamp]:
     """Return the times of those operations that wait which a terminated sender sent and did not record.
 
-    An episode whose messages were sent in part is repeated, unless the sender is terminated before. Nobody sends the
+    An episode whose messages were sent in part is repeated, unless the sender is terminated before. No host sends the
     rest of them then, so what has arrived waits until the time in which entities keep the order has passed.
     """
     for instance in hub.instances.values():
-        is_sender = instance.instance_id.lower() == name and instance.execution_id == sender.execution_id
-        if is_sender and status_of(instance) is RuntimeStatus.TERMINATED:
+        # By the status row: an instance that was terminated before its first episode was stored has no history.
+        row = instance.status.properties if instance.status and instance.instance_id.lower() == name else {}
+        if row.get("RuntimeStatus") == _TERMINATED and row.get("ExecutionId") == sender.execution_id:
             return sender.buffered - {request.timestamp for request in operations_sent(instance, entity_id)}
     return frozenset()
 
