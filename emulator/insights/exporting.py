@@ -46,7 +46,7 @@ class InsightsExport:
         self._target = target
         self._clock = clock
         self._batches = batches
-        self._sampling = AdaptiveSampling(target.sampling, clock)
+        self._sampling = AdaptiveSampling(target.sampling, clock.now)
 
     def record(self, span: Span) -> None:
         """Take a span that has ended. Never blocks."""

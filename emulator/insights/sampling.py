@@ -6,10 +6,10 @@ Source: ApplicationInsights-dotnet, SamplingPercentageEstimatorTelemetryProcesso
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Final
 
-from emulator.clock import Clock
 from emulator.config.hostjson import SamplingOptions
 from emulator.random_numbers import uniform
 
@@ -17,18 +17,21 @@ _INT_MAX: Final = 2**31 - 1
 
 
 class AdaptiveSampling:
-    """Decides which items are sent, so that there are on average at most as many per second as configured."""
+    """Decides which items are sent, so that there are on average at most as many per second as configured.
 
-    def __init__(self, options: SamplingOptions, clock: Clock) -> None:
+    `now`: returns the time.
+    """
+
+    def __init__(self, options: SamplingOptions, now: Callable[[], datetime]) -> None:
         self._options = options
-        self._clock = clock
+        self._now = now
         self._excluded = _types(options.excluded_types)
         self._included = _types(options.included_types)
         # One of so many operations is sent.
         self._rate = max(1, round(100 / options.initial_sampling_percentage))
         self._average: float | None = None
         self._kept = 0
-        self._interval_began = self._rate_changed = clock.now()
+        self._interval_began = self._rate_changed = now()
 
     def percentage(self, kind: str, operation_id: str | None) -> float | None:
         """Return the percentage of which an item is a part; None: it is not sent.
@@ -39,7 +42,7 @@ class AdaptiveSampling:
             return 100.0
         if self._included and kind.lower() not in self._included:
             return 100.0
-        now = self._clock.now()
+        now = self._now()
         elapsed = now - self._interval_began
         if elapsed >= self._options.evaluation_interval:
             self._change_rate(now, self._kept / max(elapsed / timedelta(seconds=1), 1e-3))
