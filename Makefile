@@ -46,7 +46,7 @@ metrics: $(VENV)/dev.stamp ## count comments and one-use private functions per p
 bench: $(VENV)/dev.stamp ## run the benchmarks; ARGS='startup' for one of them
 	$(BIN)/python -m benchmarks $(ARGS)
 
-fuzz: $(VENV)/fuzz.stamp ## search for inputs that a parser cannot bear (Linux); ARGS='ncrontab --seconds 60' for one of them
+fuzz: $(VENV)/fuzz.stamp ## search for inputs that break a parser (Linux); ARGS='ncrontab --seconds 60' for one of them
 	$(BIN)/python -m fuzz $(ARGS)
 
 dist: $(VENV)/dist.stamp ## build the packages for PyPI in dist/, check them, and list what they depend on (SBOM)

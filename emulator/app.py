@@ -48,7 +48,7 @@ from emulator.host.site import SiteParts, open_keys, open_site
 from emulator.host.status import HostStatus
 from emulator.host.supplied_inputs import SuppliedInputs
 from emulator.ids import NewId, new_id
-from emulator.insights.options import Insights, read_insights
+from emulator.insights.options import Insights, is_on, read_insights
 from emulator.listening import listening_sockets
 from emulator.logs import get_logger
 from emulator.storage.accounts import StorageAccounts
@@ -158,7 +158,7 @@ async def open_app(
 
     `options`: start options, or the configuration that was read for them.
     `around_worker`: wraps the app's worker, to see or replace invocations. `around_account`: wraps each storage
-    account, to see its calls or let them fail. `lasting`: what outlives this host; None: nothing but what the settings
+    account, to see its calls or let them fail. `lasting`: what outlives this host; None: only what the settings
     name. `process`: what the process offers beside.
     Leaving stops the host: running requests, then running invocations, may take `drain_seconds` in all. The app's
     settings are in os.environ while entered. Raises ConfigurationError, PortUnavailable, StorageUnavailable.
@@ -225,6 +225,7 @@ async def open_app(
             clock=clock,
             on_log=log_outside_invocations,
             app_loop=process.app_loop,
+            sends_telemetry=process.telemetry and is_on(configuration.settings),
         )
         parts = HostParts(
             worker=around_worker(worker) if around_worker else worker,

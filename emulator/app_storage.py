@@ -96,7 +96,7 @@ async def open_app_storage(
 
 
 def is_storage_missing(settings: Settings) -> bool:
-    """Return whether AzureWebJobsStorage has no value in any of its forms; spaces alone are no value."""
+    """Return whether AzureWebJobsStorage has no value in any of its forms; a value of spaces does not count."""
     if not (settings.get(DEFAULT_CONNECTION) or " ").strip():
         settings = settings.with_values({DEFAULT_CONNECTION: ""})
     try:

@@ -238,7 +238,7 @@ def client_principal(data: bytes) -> None:
 
 @target("ab|c", "x' or true or 'a|1", "'|'", "{b}|-1.5e3")
 def table_filter_value(data: bytes) -> None:
-    """A value in quotes stays the value of the comparison, whatever it is; one without them is no text."""
+    """A value in quotes stays the value of the comparison, whatever it is; one without them is not text."""
     quoted, _, plain = data.decode("utf-8", "replace").partition("|")
     values = BindingData({"a": quoted, "b": plain}, None, function="F", clock=SystemClock(), new_id=new_id)
     found = parse_filter(render_filter(_QUOTED, values)).parsed

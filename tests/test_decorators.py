@@ -11,7 +11,7 @@ import azure.functions as func
 import pytest
 
 PAGE = Path(__file__).parents[1] / "docs" / "compatibility.md"
-# Public methods of an app that are no decorators.
+# Public methods of an app that are not decorators.
 OTHER_METHODS = frozenset(("get_functions", "register_functions", "register_blueprint", "validate_function_names"))
 MAJOR = int(version("azure-functions").partition(".")[0])
 # The releases that the page describes. Older ones lack decorators and parameters.

@@ -23,8 +23,9 @@ from tests.processes import PROJECT, Running, environment, started
 from tests.waiting import eventually_sync
 
 PAGE = PROJECT / "docs" / "quickstart.md"
-# The page promises less than this.
-SECONDS = 120
+# From the installed package to the timeline. How long the installation takes depends on the package index: the rest of
+# two minutes is for it.
+SECONDS = 60
 # Nothing of the checkout, and none of the test session's strictness.
 ISOLATED = {"PYTHONPATH": "", "PYTHONWARNINGS": "default", "VIRTUAL_ENV": None}
 
@@ -49,7 +50,8 @@ def test_the_timeline_is_seen_within_two_minutes(options: tuple[str, ...], wheel
         newcomer.host.interrupt()
         assert newcomer.host.wait() == 0
     print(*(f"{seconds:6.1f} s  {what}" for what, seconds in newcomer.times), sep="\n")
-    assert dict(newcomer.times)["the timeline is shown"] < SECONDS
+    times = dict(newcomer.times)
+    assert times["the timeline is shown"] - times["azemu is installed"] < SECONDS
 
 
 class Newcomer:

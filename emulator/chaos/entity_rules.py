@@ -82,7 +82,7 @@ def _order_problems(
 def _of_unstored_episodes(hub: HubSnapshot, entity_id: str, name: str, sender: _Sender) -> frozenset[Timestamp]:
     """Return the times of those operations that wait which a terminated sender sent and did not record.
 
-    An episode whose messages were sent in part is repeated, unless the sender is terminated before. Nobody sends the
+    An episode whose messages were sent in part is repeated, unless the sender is terminated before. No host sends the
     rest of them then, so what has arrived waits until the time in which entities keep the order has passed.
     """
     for instance in hub.instances.values():

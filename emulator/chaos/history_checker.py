@@ -168,7 +168,7 @@ def _results(instance: StoredInstance) -> Iterator[Violation]:
     actions = set[tuple[type[HistoryEvent], int]]()
     undone = set[int]()
     results = defaultdict[tuple[str, int], list[StoredEvent]](list)
-    # A second response of an entity is no violation: no request waits for it.
+    # A second response of an entity is not a violation: no request waits for it.
     for stored in instance.events:
         event, action_id = stored.event, _action_id(stored.event)
         if type(event) in _ACTION_OF.values():

@@ -17,7 +17,7 @@ class ChaosReport:
     """What has happened under the faults of a seed. `str(report)` is a text of several lines.
 
     `faults`: in order. `violations`: rules of Durable Functions that do not hold, by instance. `repeated`: activities
-    that ran more than once, which is no mistake of the host: the app must be able to bear it.
+    that ran more than once, which is not a mistake of the host: the app must tolerate it.
     """
 
     seed: int

@@ -9,7 +9,8 @@ from typing import Final
 from emulator.check.findings import Finding
 from emulator.check.functions import Declared
 from emulator.check.resolving import Scope
-from emulator.check.syntax import assigned_name, method_call, own_nodes, parents_in
+from emulator.check.sdk_members import member_findings
+from emulator.check.syntax import assigned_name, method_call, own_nodes, parameters_of, parents_in
 
 # Methods of DurableOrchestrationClient that are coroutines.
 _CLIENT_COROUTINES: Final = frozenset(
@@ -55,6 +56,9 @@ def async_findings(declared: Declared) -> Iterator[Finding]:
         and (declared.scope.dotted(node.value.func) or "") == "azure.durable_functions.DurableOrchestrationClient"
     }
     yield from lost_coroutines(declared, [*declared.clients, *(name for name in created if name is not None)])
+    yield from member_findings(declared.scope, declared.clients, "client")
+    if declared.kind == "entity":
+        yield from member_findings(declared.scope, parameters_of(declared.node)[:1], "entity")
     if any(decorator.name == "route" for decorator in declared.decorators):
         yield from long_wait_findings(declared)
 

@@ -42,6 +42,7 @@ from emulator.check.functions import (
 )
 from emulator.check.load_findings import load_findings
 from emulator.check.loading import Loaded, open_loader
+from emulator.check.plans import plan_findings
 from emulator.check.requirements import needs_durable_2, python_findings, requirement_findings
 from emulator.check.sources import AppSources, read_sources
 from emulator.check.tasks import task_findings
@@ -52,10 +53,14 @@ from emulator.worker.loader import DEFAULT_SCRIPT
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckOptions:
-    """`app`: the app's folder. `load`: import the app, too; otherwise only its files are read."""
+    """`app`: the app's folder. `load`: import the app, too; otherwise only its files are read.
+
+    `plan`: the hosting plan on Azure, one of `azure_offers.PLANS`; None: not known.
+    """
 
     app: Path
     load: bool = True
+    plan: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,7 +87,7 @@ async def check_app(options: CheckOptions, environ: Mapping[str, str], today: da
     if host is not None and not any(finding.code == "AZ504" for finding in findings):
         loaded, more = await _loaded(options, environ, root)
         findings += more
-    # A name that is no script's is reported when the app is loaded.
+    # A name that is not a script's is reported when the app is loaded.
     script = values.get("PYTHON_SCRIPT_FILE_NAME") or DEFAULT_SCRIPT
     scripts = [root / script, *(declaration.script for declaration in declarations_of(root))]
     sources = read_sources(root, scripts, () if loaded is None else loaded.files)
@@ -92,6 +97,8 @@ async def check_app(options: CheckOptions, environ: Mapping[str, str], today: da
     # The app runs here with the Python of this process, which is probably the one chosen for Azure.
     findings += python_findings(sys.version_info[:2], today)
     findings += requirement_findings(sources)
+    if options.plan is not None:
+        findings += plan_findings(options.plan, sources, declared, host, values, sys.version_info[:2])
     findings += deployment_findings(sources)
     findings += missing_setting_findings(root, values, environ)
     # What the app has declared when it is loaded is certain; its files show most of it.

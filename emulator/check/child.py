@@ -16,7 +16,7 @@ from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Final, NoReturn
+from typing import Any, Final, NoReturn
 
 from emulator import bound_json as json
 from emulator import exit_codes
@@ -44,19 +44,22 @@ def check_in_child(options: CheckOptions, environ: Mapping[str, str], today: dat
         return asyncio.run(check_app(options, environ, today))
     with TemporaryDirectory(prefix="azemu-check-", ignore_cleanup_errors=True) as folder:
         files = Path(folder)
-        words = (str(options.app), folder, today.isoformat(), str(seconds))
-        try:
-            ended = subprocess.run(
-                python_command(__name__, *words),
-                env=dict(environ),
-                stdin=subprocess.DEVNULL,
-                stdout=2,
-                timeout=seconds + _GRACE_SECONDS,
-                check=False,
-            )
-            how = f"ended its process ({describe_exit_code(ended.returncode)})"
-        except subprocess.TimeoutExpired:
-            how = f"has not ended after {seconds} seconds"
+        words = (str(options.app), folder, today.isoformat(), str(seconds), options.plan or "")
+        # Ctrl-C reaches only this process, which kills the other one; that would print where it was.
+        options_of_start: dict[str, Any] = {"start_new_session": True}
+        if sys.platform == "win32":
+            options_of_start = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
+        command = python_command(__name__, *words)
+        with subprocess.Popen(
+            command, env=dict(environ), stdin=subprocess.DEVNULL, stdout=2, **options_of_start
+        ) as process:
+            try:
+                how = f"ended its process ({describe_exit_code(process.wait(seconds + _GRACE_SECONDS))})"
+            except subprocess.TimeoutExpired:
+                how = f"has not ended after {seconds} seconds"
+            finally:
+                process.kill()
+                process.wait()
         try:
             content = json.loads((files / _REPORT).read_text(encoding="utf-8"))
         except (OSError, ValueError):
@@ -92,7 +95,7 @@ def _failure(root: Path, files: Path, how: str, seconds: int) -> Finding:
 # The process itself ----------------------------------------------------------------------------------------------
 
 
-def main(root: str, folder: str, today: str, seconds: str) -> NoReturn:
+def main(root: str, folder: str, today: str, seconds: str, plan: str) -> NoReturn:
     """Check the app, write the report, and end the process, whatever threads the app has started."""
     files, exit_process = Path(folder), os._exit
     # As in the host: apps open files by paths from their folder.
@@ -110,7 +113,9 @@ def main(root: str, folder: str, today: str, seconds: str) -> NoReturn:
         # It is a thread without Python, so it also ends an import that keeps the interpreter's lock.
         faulthandler.dump_traceback_later(int(seconds), exit=True, file=stacks)
         os._exit = record_exit  # type: ignore[assignment]
-        report = asyncio.run(check_app(CheckOptions(app=Path(root)), os.environ, date.fromisoformat(today)))
+        report = asyncio.run(
+            check_app(CheckOptions(app=Path(root), plan=plan or None), os.environ, date.fromisoformat(today))
+        )
         faulthandler.cancel_dump_traceback_later()
         findings = [(each.code, each.file, each.line, each.column, each.message) for each in report.findings]
         content = json.dumps({"functions": report.functions, "findings": findings})

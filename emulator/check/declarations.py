@@ -95,7 +95,7 @@ def declaration_findings(declared: Declared, declared_nodes: Mapping[int, Declar
         )
     elif declared.kind == "activity" and is_generator(node):
         yield source.finding(
-            "AZ310", node, f"The activity '{name}' has a yield, and a generator is no JSON. Return a list instead."
+            "AZ310", node, f"The activity '{name}' has a yield, and a generator is not JSON. Return a list instead."
         )
     # The wrapper that the SDK puts around such a function is a coroutine function, which awaits the result.
     if (

@@ -35,12 +35,7 @@ class Requirement:
 
 def needs_durable_2(sources: AppSources) -> bool:
     """Whether the app is written for azure-functions-durable 2, where other rules apply to tasks and parameters."""
-    try:
-        lines = (sources.root / FILE_NAME).read_text("utf-8-sig", errors="replace").split("\n")
-    except OSError:
-        # Another rule reports the missing file.
-        lines = []
-    if any(_DURABLE_2.match(each.text) for each in read_requirements(lines)):
+    if any(_DURABLE_2.match(each.text) for each in requirements_of(sources)):
         return True
     # Without a version the code tells: the package durabletask came with 2.
     return any(
@@ -98,6 +93,14 @@ def requirement_findings(sources: AppSources) -> Iterator[Finding]:
         source, node = imported[package]
         text = f"The app imports a module of {package}, which {FILE_NAME} does not list. Add it there."
         yield source.finding("AZ603", node, text)
+
+
+def requirements_of(sources: AppSources) -> list[Requirement]:
+    """Return the requirements of the app; none without the file, which another rule reports."""
+    try:
+        return read_requirements((sources.root / FILE_NAME).read_text("utf-8-sig", errors="replace").split("\n"))
+    except OSError:
+        return []
 
 
 def read_requirements(lines: Sequence[str]) -> list[Requirement]:

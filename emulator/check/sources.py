@@ -140,7 +140,7 @@ def read_sources(root: Path, scripts: Iterable[Path], loaded: Iterable[Path] = (
             if not path.is_file():
                 continue
             content = path.read_bytes()
-            # Warnings about the syntax, such as "\d" in a plain string, are no findings, and may be errors (-W error).
+            # Warnings about the syntax, such as "\d" in a plain string, are not findings, and may be errors (-W error).
             with catch_warnings():
                 simplefilter("ignore")
                 tree = ast.parse(content)

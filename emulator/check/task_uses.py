@@ -14,7 +14,7 @@ from emulator.check.findings import Finding
 from emulator.check.resolving import Scope
 from emulator.check.syntax import Function, assigned_name, own_nodes
 
-# Methods and properties of the orchestration context whose value is no task.
+# Methods and properties of the orchestration context whose value is not a task.
 _NO_TASKS: Final = frozenset(
     (
         *("continue_as_new", "set_custom_status", "signal_entity", "get_input", "new_uuid", "new_guid"),
@@ -103,7 +103,7 @@ def yield_findings(scope: Scope, contexts: Sequence[str]) -> Iterator[Finding]:
             and isinstance(called.value, ast.Name)
             and called.value.id in contexts
         ):
-            what = f"context.{called.attr}, which is no task"
+            what = f"context.{called.attr}, which is not a task"
         else:
             # Any other expression may be a task.
             continue
@@ -116,7 +116,7 @@ def unreachable_statements(function: Function) -> Iterator[ast.stmt]:
     for node in (function, *own_nodes(function)):
         for name in ("body", "orelse", "finalbody"):
             block = getattr(node, name, ())
-            # The body of a lambda or conditional expression is no list.
+            # The body of a lambda or conditional expression is not a list.
             statements = block if isinstance(block, list) else []
             ends = [index for index, each in enumerate(statements) if isinstance(each, (ast.Return, ast.Raise))]
             yield from statements[ends[0] + 1 :] if ends else ()

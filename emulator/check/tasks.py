@@ -10,6 +10,7 @@ from typing import Final
 from emulator.check.findings import Finding
 from emulator.check.functions import Declared
 from emulator.check.resolving import Scope
+from emulator.check.sdk_members import member_findings
 from emulator.check.syntax import Function, has_yield, is_generator, method_call, own_nodes, parameters_of, parents_in
 from emulator.check.task_uses import created_task_findings, yield_findings
 from emulator.worker.mistakes import TASK_METHODS
@@ -75,6 +76,7 @@ def _of_function(scope: Scope, way: _Way, seen: set[int]) -> Iterator[Finding]:
     if id(function) in seen or way.depth > _MAX_DEPTH or not contexts:
         return
     seen.add(id(function))
+    yield from member_findings(scope, contexts, "orchestrator")
     parents = parents_in(function)
     for node in own_nodes(function):
         if isinstance(node, ast.Call) and (method := method_call(node, contexts, TASK_METHODS)) is not None:

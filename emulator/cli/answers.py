@@ -98,7 +98,7 @@ def _problems(value: Any, shape: Shape, path: str) -> Iterator[str]:
     where = f'"{path}"' if path else "the document"
     if isinstance(shape, dict):
         if not isinstance(value, dict):
-            yield f"{where} is no object"
+            yield f"{where} is not an object"
             return
         for name, inner in shape.items():
             key = name.removesuffix("?")
@@ -109,7 +109,7 @@ def _problems(value: Any, shape: Shape, path: str) -> Iterator[str]:
                 yield f'"{member}" is missing'
     elif isinstance(shape, list):
         if not isinstance(value, list):
-            yield f"{where} is no array"
+            yield f"{where} is not an array"
             return
         for number, item in enumerate(value):
             yield from _problems(item, shape[0], f"{path}[{number}]")

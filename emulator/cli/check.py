@@ -28,7 +28,7 @@ def run_check(command: Check) -> int:
         )
         return exit_codes.OK
     root = find_project_root(command.app)
-    options = CheckOptions(app=root.resolve(), load=command.load)
+    options = CheckOptions(app=root.resolve(), load=command.load, plan=command.plan)
     report = check_in_child(options, os.environ, SystemClock().now().date(), seconds=command.timeout)
     if command.json:
         sys.stdout.write(json_text(json_report(report), indent=2) + "\n")

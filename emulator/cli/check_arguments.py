@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from emulator.check.azure_offers import PLANS
 from emulator.cli.parsing import Parser
 
 DEFAULT_SECONDS: Final = 60
@@ -16,6 +17,7 @@ _EXAMPLES: Final = """\
 examples:
   azemu check                         load the app, read its files, and print what would fail on Azure
   azemu check --no-import             only read the files: for a machine without the app's packages
+  azemu check --plan flex             also what the plan Flex Consumption does not run
   azemu check --strict                also fail for warnings
   azemu check --json                  the report as one JSON document
   azemu check --sarif check.sarif     also write the report for code scanning
@@ -31,10 +33,12 @@ class Check:
     """Options of `azemu check`. `load`: import the app. `sarif`: the file to write, None: none.
 
     `rules`: list the rules instead of checking. `timeout`: seconds in which the app must be imported.
+    `plan`: the hosting plan on Azure.
     """
 
     app: Path
     load: bool = True
+    plan: str | None = None
     timeout: int = DEFAULT_SECONDS
     strict: bool = False
     json: bool = False
@@ -52,6 +56,7 @@ def parse_check(words: Sequence[str]) -> Check:
     add = parser.add_argument
     parser.add_app_option()
     add("--no-import", dest="load", action="store_false", help="read the app's files only, without importing them")
+    add("--plan", metavar="PLAN", help=f"also check for this hosting plan: {', '.join(PLANS)}")
     add(
         "--timeout",
         metavar="SECONDS",
@@ -63,12 +68,15 @@ def parse_check(words: Sequence[str]) -> Check:
     add("--sarif", type=Path, metavar="FILE", help="also write the report in the format SARIF 2.1.0")
     add("--rules", action="store_true", help="list the rules with their codes and levels")
     options = parser.parse(words)
+    if options.plan is not None and options.plan not in PLANS:
+        parser.error(f"--plan: '{options.plan}' is not a hosting plan. Use one of: {', '.join(PLANS)}.")
     timeout = parser.number_of("--timeout", options.timeout)
     if timeout == 0:
         parser.error("--timeout: the app needs at least one second.")
     return Check(
         app=options.app,
         load=options.load,
+        plan=options.plan,
         timeout=timeout,
         strict=options.strict,
         json=options.json,

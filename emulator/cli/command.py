@@ -34,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.reconfigure(errors="replace")
     if arguments is None:
         arguments = sys.argv[1:]
-        # `azemu shim` installs the command as `func`. Editors read its version, and expect nothing but the number.
+        # `azemu shim` installs the command as `func`. Editors read its version, and expect only the number.
         if is_called_as_func(Path(sys.argv[0])) and list(arguments) in (["--version"], ["-v"]):
             sys.stdout.write(f"{_CORE_TOOLS_VERSION}\n")
             return exit_codes.OK

@@ -326,6 +326,8 @@ COMMANDS: Final = (
         summary="find out whether the app will run on Azure",
         parse="check_arguments:parse_check",
         run="check:run_check",
+        # The process in which the app is loaded must not stay.
+        cleans_up=True,
     ),
     # A transfer removes unfinished files after Ctrl-C.
     Command(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -143,8 +144,10 @@ def powershell_script(contexts: Sequence[Context]) -> str:
     """Return the script for PowerShell."""
     cases = ""
     for context in contexts[::-1]:
-        described = ",\n".join(
-            f"      @({_quoted_for_powershell(candidate.word)}, {_quoted_for_powershell(candidate.meaning)})"
+        # Hash tables and no arrays: PowerShell takes an array with one array in it for the inner one.
+        described = "\n".join(
+            f"      @{{ word = {_quoted_for_powershell(candidate.word)}; "
+            f"meaning = {_quoted_for_powershell(candidate.meaning)} }}"
             for candidate in context.candidates
         )
         before = " ".join((*context.words, "")) or " "
@@ -157,8 +160,8 @@ Register-ArgumentCompleter -Native -CommandName azemu -ScriptBlock {{
   function Find-Candidates($before) {{
 {cases}  }}
   $words = @($line.CommandElements | Where-Object {{ $_.Extent.EndOffset -lt $position }} | Select-Object -Skip 1)
-  Find-Candidates ($words -join ' ') | Where-Object {{ $_[0] -like "$current*" }} | ForEach-Object {{
-    [System.Management.Automation.CompletionResult]::new($_[0], $_[0], 'ParameterValue', $_[1])
+  Find-Candidates ($words -join ' ') | Where-Object {{ $_.word -like "$current*" }} | ForEach-Object {{
+    [System.Management.Automation.CompletionResult]::new($_.word, $_.word, 'ParameterValue', $_.meaning)
   }}
 }}
 """
@@ -179,4 +182,5 @@ def _quoted_for_fish(text: str) -> str:
 
 
 def _quoted_for_powershell(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
+    # These quotation marks end a text there, too.
+    return "'" + re.sub("(['\u2018\u2019\u201a\u201b])", r"\1\1", text) + "'"

@@ -201,7 +201,7 @@ class HostClient:
                     if response.length:
                         raise http.client.IncompleteRead(bytes(content), response.length)
                 return Response(response.status, bytes(content), _lower(response.headers), asked)
-        # HTTPException: what came is no HTTP, or ended too early.
+        # HTTPException: what came is not HTTP, or ended too early.
         except (OSError, ValueError, http.client.HTTPException) as error:
             reason = getattr(error, "reason", error)
             raise HostNotRunning(

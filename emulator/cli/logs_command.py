@@ -11,9 +11,10 @@ from typing import Any, Final
 from urllib.parse import urlencode
 
 from emulator import exit_codes
-from emulator.cli.host_client import HostClient, HostNotRunning, find_host
+from emulator.cli.host_client import HostClient, HostNotRunning, InvocationFailed, find_host, url_segment
 from emulator.cli.logs_arguments import Logs
 from emulator.cli.printing import json_text, print_json
+from emulator.dotnet.failure_text import readable_failure
 from emulator.host.console.output import use_colour
 
 _COLOURS: Final = {"Warning": "\x1b[33m", "Error": "\x1b[91m", "Critical": "\x1b[91m"}
@@ -27,12 +28,16 @@ _PAUSE_SECONDS: Final = 0.5
 def run_logs(command: Logs) -> int:
     """Run the command and return its exit code. Raises HostNotRunning, InvocationFailed."""
     host = find_host(command.app, port=command.port, key=command.key)
+    if command.function is not None and host.get(f"/admin/functions/{url_segment(command.function)}").status == 404:
+        raise InvocationFailed(f"The app at port {host.port} has no function '{command.function}'.")
     if not command.follow:
         lines = list(host.events(_path(host, command, last=command.last), _LINE))
         if command.json:
             print_json({"lines": lines})
-        else:
-            _print(lines, as_json=False)
+            return exit_codes.OK
+        _print(lines, as_json=False)
+        if not lines:
+            sys.stderr.write("The host keeps no such lines.\n")
         return exit_codes.OK
     last, shown, before = command.last, "", ""
     while True:
@@ -74,6 +79,7 @@ def _print(lines: Sequence[Mapping[str, Any]], *, as_json: bool) -> None:
         colour = colours.get(line["level"], "")
         # As on the console of the host. Lines of a traceback stay lines; other control characters must not reach the
         # terminal.
-        message = "".join(letter for letter in line["message"] if letter.isprintable() or letter in "\n\t")
+        text = readable_failure(line["message"])
+        message = "".join(letter for letter in text if letter.isprintable() or letter in "\n\t")
         sys.stdout.write(f"{colour}[{line['time']}] {message}{_PLAIN if colour else ''}\n")
     sys.stdout.flush()

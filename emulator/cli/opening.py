@@ -16,11 +16,11 @@ def run_open(command: Open) -> int:
     """Run the command and return its exit code. Raises HostNotRunning, InvocationFailed."""
     host = find_host(command.app, port=command.port, key=command.key)
     path = host.dashboard_path("open")
-    # With --port no record of the host is read, so the path may be wrong.
+    # Without a record, as for a host of another folder, the path may be wrong.
     if host.send("GET", path).status >= 400:
         raise InvocationFailed(
-            f"The host at port {host.port} has no dashboard at {path}. If it was started with --dashboard-path, leave "
-            "out --port and use the command in the folder of the app."
+            f"The host at port {host.port} has no dashboard at {path}. If it was started with --dashboard-path, use "
+            "the command in the folder of the app."
         )
     # Browsers do not send the fragment of a URL to the server, so the key is in no log. The page reads it.
     code = f"#code={quote(host.used_key, safe='=')}" if host.used_key else ""

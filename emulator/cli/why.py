@@ -49,23 +49,24 @@ async def _run(command: Why) -> int:
     is_chosen = where.storage is not None or where.hub is not None
     host = None if is_chosen else find_host_if_running(where.app, port=where.port, key=where.key)
     async with AsyncExitStack() as stack:
-        diagnosis = None
-        if host is None:
+        source: HostClient | Diagnosis
+        if host is not None:
+            source = host
+        else:
             storage = await stack.enter_async_context(open_hub_storage(where, must_exist=True))
             storage.announce(instead_of_host=not is_chosen)
-            diagnosis = open_diagnosis(storage.options, storage.accounts, SystemClock())
+            source = open_diagnosis(storage.options, storage.accounts, SystemClock())
         if command.instance_id is None:
-            explanations = _all_of_storage(diagnosis) if diagnosis is not None else _all_of_host(host)
-            await _print_all(await stack.enter_async_context(aclosing(explanations)), command)
+            await _print_all(await stack.enter_async_context(aclosing(_all(source))), command)
             return exit_codes.OK
-        if host is not None:
-            response = host.get(f"{_api_path(host)}/{url_segment(command.instance_id)}")
+        members: Members
+        if isinstance(source, HostClient):
+            response = source.get(f"{_api_path(source)}/{url_segment(command.instance_id)}")
             if response.status >= 300:
                 raise RequestRefused(response.refusal())
-            members: Members = response.content(_EXPLANATION)
+            members = response.content(_EXPLANATION)
         else:
-            assert diagnosis is not None
-            members = (await diagnosis.why(command.instance_id)).json()
+            members = (await source.why(command.instance_id)).json()
     if command.json:
         print_json(members)
     else:
@@ -80,14 +81,12 @@ def _api_path(host: HostClient) -> str:
     return f"{host.dashboard_path('why', advice=advice)}api/why"
 
 
-async def _all_of_host(host: HostClient | None) -> AsyncGenerator[Members]:
-    assert host is not None
-    for members in host.events(f"{_api_path(host)}?stream=true", _EXPLANATION):
-        yield members
-
-
-async def _all_of_storage(diagnosis: Diagnosis) -> AsyncGenerator[Members]:
-    async for group in diagnosis.groups():
+async def _all(source: HostClient | Diagnosis) -> AsyncGenerator[Members]:
+    if isinstance(source, HostClient):
+        for members in source.events(f"{_api_path(source)}?stream=true", _EXPLANATION):
+            yield members
+        return
+    async for group in source.groups():
         for explanation in group:
             yield explanation.json()
 

@@ -31,7 +31,7 @@ def parse_host_names(text: str, *, source: str) -> frozenset[str]:
         address = _address(name.removeprefix("[").removesuffix("]"))
         if address is None and _NAME.fullmatch(name) is None:
             raise ConfigurationError(
-                f"{source}: '{word}' is no host name. Write names or IP addresses without a scheme and a port, "
+                f"{source}: '{word}' is not a host name. Write names or IP addresses without a scheme and a port, "
                 "separated by commas, such as: functions,host.docker.internal"
             )
         names.add(address or name)

@@ -42,8 +42,8 @@ class QueueMessageEncoding(enum.Enum):
             return content if isinstance(content, str) else content.decode()
         except UnicodeDecodeError:
             raise UndecodableMessage(
-                "The bytes of the message are no UTF-8 text, which extensions.queues.messageEncoding none of host.json "
-                "requires. Send text, or use base64."
+                "The bytes of the message are not UTF-8 text, which extensions.queues.messageEncoding none of "
+                "host.json requires. Send text, or use base64."
             ) from None
 
     def decode(self, text: str) -> bytes:

@@ -222,7 +222,7 @@ def load_settings(root: Path, environ: Mapping[str, str], *, overrides: Mapping[
             )
         elif _key(name) not in taken:
             exported[name] = value
-        # A variable with the same value makes no difference, and overrides are no surprise.
+        # A variable with the same value makes no difference, and an override by the user is intended.
         elif overrides.get(name) is None and environ.get(name) != value:
             warnings.append(
                 f"Skipping '{name}' from local settings as it's already defined in current environment variables."

@@ -225,8 +225,8 @@ def _dashboard_path(text: str) -> str | None:
         return None
     if not re.fullmatch(r"[A-Za-z0-9_-]+", name) or name.lower() in ("admin", "runtime"):
         raise ConfigurationError(
-            f"--dashboard-path '{text}' is no path for the dashboard. Use one segment of letters, digits, '-' and '_', "
-            "such as /azemu, other than /admin and /runtime; or none, for no dashboard."
+            f"--dashboard-path '{text}' is not a path for the dashboard. Use one segment of letters, digits, '-' and "
+            "'_', such as /azemu, other than /admin and /runtime; or none, for no dashboard."
         )
     return name
 
@@ -258,7 +258,7 @@ def development_connections(settings: Settings) -> list[str]:
     names = []
     development = parse_connection(DEVELOPMENT_STORAGE, setting="")
     for name, value in sorted(settings.items()):
-        # Most settings are no connections, so only values with one of these words are parsed. Both ways to write the
+        # Most settings are not connections, so only values with one of these words are parsed. Both ways to write the
         # connection are recognised: UseDevelopmentStorage=true, and the same account written out in full.
         if "usedevelopmentstorage" in value.lower() or DEVELOPMENT_ACCOUNT in value:
             with suppress(ConfigurationError):

@@ -39,7 +39,7 @@ _OTHER_KEYS: Final[Mapping[tuple[str, ...], tuple[str, ...]]] = {
 }
 # Sections that were at the top of the first version of host.json, and are below `extensions` in this one.
 _MOVED: Final = ("durableTask", "http", "queues", "blobs", "serviceBus", "eventHubs", "cosmosDB", "sendGrid", "signalR")
-# Two of three letters wrong is no typing mistake: `delay` is not `display`.
+# Two of three letters wrong is not a typing mistake: `delay` is not `display`.
 _LIKENESS: Final = 0.84
 
 

@@ -102,6 +102,9 @@ class Dashboard:
         if (refusal := self._callers.refusal(call.request)) is not None:
             return refusal
         path = split_path("/" + call.values.get("endpoint", ""))
+        # Browsers resolve the segments . and .., however they are encoded, so an instance id like that is a parameter.
+        if path is not None and (dots := call.request.query.get("dots")) in (".", ".."):
+            path = [dots if segment == "-" else segment for segment in path]
         matched = first_match(self._routes, call.request.method.upper(), path) if path is not None else None
         if matched is None:
             return self._answered(error_response(404, f"The dashboard has no {call.request.method} {call.path}."))

@@ -1,6 +1,6 @@
 """Texts of the explanations: a sentence and advice for each cause, and lines for the further facts.
 
-A sentence continues "Instance "order-1" …". `{…}` names a value of the finding; `Values` words those that are no texts.
+A sentence continues "Instance "order-1" …". `{…}` names a value of the finding; `Values` words those that are not text.
 """
 
 from __future__ import annotations
@@ -180,7 +180,7 @@ TEXTS: Mapping[Cause, Text] = {
     ),
     Cause.ACTIVITY_FAILS: Text(
         _P,
-        "The activity could not be run, which is no failure of its code; it is retried.",
+        "The activity could not be run, which is not a failure of its code; it is retried.",
         'waits for the activity "{name}"{at_line}, which cannot run: attempt {next_attempt} is {in_retry}. '
         "Last error: {reason}",
         "Correct the error; nothing is lost meanwhile.",

@@ -74,7 +74,7 @@ def explain_wait(
     if position is not None and not position.problem:
         return Finding(
             cause=Cause.UNKNOWN_WAIT,
-            values={"why": "its code yields something that is no durable task"},
+            values={"why": "its code yields something that is not a durable task"},
             place=position.place,
         )
     # External events are the only wait that leaves no event in the history.

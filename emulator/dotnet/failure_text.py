@@ -12,6 +12,8 @@ from typing import Any, Final
 from emulator import bound_json as json
 
 _BEGIN: Final = '{"$type":"System.'
+# The SDK appends the state of the orchestrator, which contains the text once more.
+_ORCHESTRATOR_STATE: Final = "$OutOfProcData$:"
 # The traceback of the code in the worker; `StackTraceString` is that of .NET.
 _TRACES: Final = ("RemoteStackTrace", "StackTraceString")
 
@@ -20,6 +22,7 @@ def readable_failure(text: str) -> str:
     """Return a failure with the tracebacks of its exceptions as lines, each exception once, instead of their JSON."""
     if _BEGIN not in text:
         return text
+    text = "\n".join(line for line in text.split("\n") if not line.startswith(_ORCHESTRATOR_STATE))
     parts: list[str] = []
     seen: set[str] = set()
     start = 0

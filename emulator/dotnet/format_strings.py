@@ -84,7 +84,7 @@ def format_guid(identifier: UUID, form: str) -> str:
             tail = ",".join(f"0x{byte:02x}" for byte in identifier.bytes[8:])
             return f"{{0x{first:08x},0x{second:04x},0x{third:04x},{{{tail}}}}}"
         case _:
-            raise ValueError(f'"{form}" is no GUID format; allowed: D, N, B, P, X')
+            raise ValueError(f'"{form}" is not a GUID format; allowed: D, N, B, P, X')
 
 
 def _named(names: tuple[str, ...], index: int, number: int, width: int) -> str:

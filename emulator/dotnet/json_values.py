@@ -77,7 +77,7 @@ def converted_int32(value: object) -> int | None:
 def _converted_integer(value: object, numbers: range, kind: str) -> int | None:
     if value is None:
         return None
-    # bool is a subclass of int in Python, but true and false are no integers in JSON.
+    # bool is a subclass of int in Python, but true and false are not integers in JSON.
     number = int(value) if isinstance(value, str) else value
     if not isinstance(number, int) or isinstance(number, bool) or number not in numbers:
         raise ValueError(f"not a JSON integer that fits into {kind}: {str(value)[:100]}")

@@ -24,7 +24,7 @@ def parse_timespan(text: str) -> timedelta:
     else:
         days, hours, minutes = int(match["days"] or 0), int(match["hours"]), int(match["minutes"])
         seconds = int(match["seconds"] or 0)
-        # .NET reads three parts as dd:hh:mm if the first is no valid hour, so that 24:00:00 means 24 days.
+        # .NET reads three parts as dd:hh:mm if the first is not a valid hour, so that 24:00:00 means 24 days.
         if hours >= 24 and match["days"] is None and match["seconds"] and match["fraction"] is None:
             days, hours, minutes, seconds = hours, minutes, seconds, 0
         if hours >= 24 or minutes >= 60 or seconds >= 60:

@@ -108,11 +108,12 @@ class OperationResult:
 
 @dataclass(frozen=True, slots=True)
 class EntitySignal:
-    """A signal that an operation sends to another entity."""
+    """A signal that an operation sends to another entity. `request_id`: of the operation; None: it is unknown."""
 
     target: EntityId
     name: str
     input: str | None
+    request_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -119,7 +119,7 @@ def build_catalog(
 
 def _explained(metadata: FunctionMetadata, error: EmulatorError, types: BindingTypes) -> str:
     """Return the text of an error, the members that are missing, and the path of function.json if there is one."""
-    # The extensions see an empty text instead of a missing member, and say that this is no name.
+    # The extensions see an empty text instead of a missing member, and say that this is not a name.
     advice = [
         f"The binding '{binding.name}' needs the member \"{member}\"."
         for binding in metadata.bindings

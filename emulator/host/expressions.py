@@ -123,7 +123,7 @@ class Template:
         if pending is not None:
             values.append((pending, text[:end]))
             end = 0
-        # The dot of a .NET expression is no line feed.
+        # The dot of a .NET expression is not a line feed.
         if end > 0 or any("\n" in value for _, value in values):
             return None
         return dict(reversed(values))

@@ -242,7 +242,7 @@ class Host:
             indexed = []
         for metadata in indexed:
             if metadata.configuration_error is not None:
-                # Azure runs the app without a function whose function.json is invalid, so that is no error of the app.
+                # Azure runs the app without a function whose function.json is invalid: that is not an error of the app.
                 errors = self._errors if metadata.fails_app_on_azure else self._left_out
                 errors.append(metadata.configuration_error)
         _startup.info("%d functions found (Worker)", len(indexed))

@@ -14,6 +14,7 @@ from emulator import __version__
 from emulator.config.hostjson import HostOptions, LogLevel, SamplingOptions
 from emulator.config.settings import Settings
 from emulator.errors import ConfigurationError
+from emulator.worker.open_telemetry import sends_user_lines
 
 SWITCH: Final = "AZEMU_APPLICATION_INSIGHTS"
 PACKAGE: Final = "azure-monitor-opentelemetry-exporter"
@@ -22,9 +23,6 @@ LOWEST_VERSION: Final = "1.0.0b46"
 
 _CONNECTION_STRING: Final = "APPLICATIONINSIGHTS_CONNECTION_STRING"
 _KEY: Final = "APPINSIGHTS_INSTRUMENTATIONKEY"
-# With one of these the Python worker sends what functions log itself, and the Functions host leaves it out.
-# Source: docs/protocol/python-worker.md 9.5.
-_WORKER_SWITCHES: Final = ("PYTHON_APPLICATIONINSIGHTS_ENABLE_TELEMETRY", "PYTHON_ENABLE_OPENTELEMETRY")
 _ON: Final = ("1", "true", "on", "yes")
 _OFF: Final = ("0", "false", "off", "no")
 
@@ -84,7 +82,7 @@ def read_insights(settings: Settings, host: HostOptions, *, service: str) -> Ins
         },
         sampling=host.logging.application_insights.sampling_settings,
         log_level=host.logging.log_level,
-        user_lines=not any((settings.get(name) or "").strip().lower() in _ON for name in _WORKER_SWITCHES),
+        user_lines=not sends_user_lines(settings.get),
     )
     return Insights(
         target,

@@ -27,7 +27,7 @@ _log = get_logger(__name__)
 
 
 class WorkAborted(EmulatorError):
-    """An item was not processed for a reason that is no result (the host stops, the worker process is gone).
+    """An item was not processed for a reason that is not a result (the host stops, the worker process is gone).
 
     Nothing may be stored; the item is abandoned and retried.
     """
@@ -112,7 +112,7 @@ async def _handle(processor: Processor[Item, Result], item: Item, logged: LogOnc
     except asyncio.CancelledError:
         await run_to_completion(_abandon(processor, item))
         raise
-    # No traceback: the reason is known, and it is no defect of the host.
+    # No traceback: the reason is known, and it is not a defect of the host.
     except WorkAborted as aborted:
         if logged.is_first(processor.describe(item), str(aborted)):
             _log.warning(

@@ -78,7 +78,7 @@ def _own_copy(stream: TextIO) -> TextIO:
     try:
         descriptor = os.dup(stream.fileno())
     except (OSError, ValueError):
-        # The stream is no file, for example in a test.
+        # The stream is not a file, for example in a test.
         return stream
     # The descriptor stays open until the process ends: lines may be written until then.
     return open(descriptor, "w", encoding=stream.encoding, errors=stream.errors, closefd=False)

@@ -78,19 +78,33 @@ def idle_requests(
     # default, too, because the options do not say where a value comes from.
     if queue_polling == QueuesOptions().max_polling_interval:
         queue_polling = _QUEUE_POLLING
-    for function in functions:
-        # The host has no listener for a disabled function.
-        if function.disabled:
-            continue
-        name, trigger = function.name, function.trigger
-        source = str(trigger.properties.get("source") or "")
-        match trigger.type.lower():
+    # The host has no listener for a disabled function.
+    enabled = [function for function in functions if not function.disabled]
+    for function in enabled:
+        name = function.name
+        match function.trigger.type.lower():
             case "queuetrigger":
                 requests.append(IdleRequests(f"{name}: polls of its queue", "queue", "get", queue_polling))
             # The lock of a listener is renewed at half of its period (docs/protocol/functions-host.md 9.2).
             case "timertrigger":
                 requests.append(IdleRequests(f"{name}: lease of its schedule", "blob", "lease", lock / 2))
-            # With the source EventGrid nothing is scanned: the events come to a webhook.
-            case "blobtrigger" if source.lower() != "eventgrid":
-                requests.append(IdleRequests(f"{name}: scans of its container", "blob", "list", _BLOB_SCAN))
+    blob_triggers = [function.trigger for function in enabled if function.trigger.type.lower() == "blobtrigger"]
+    if blob_triggers:
+        requests.append(IdleRequests("blob triggers: polls of their queue", "queue", "get", queue_polling))
+    # With the source EventGrid nothing is scanned: the events come to a webhook.
+    scanned = {
+        (str(trigger.properties.get("connection") or ""), str(trigger.properties.get("path") or "").partition("/")[0])
+        for trigger in blob_triggers
+        if str(trigger.properties.get("source") or "").lower() != "eventgrid"
+    }
+    requests += [
+        IdleRequests(f"blob triggers: scans of the container {container}", "blob", "list", _BLOB_SCAN)
+        for _, container in sorted(scanned)
+    ]
+    if scanned:
+        # With each pass over the containers of an account, the logs of this hour and of the last one are listed. azemu
+        # does not read them. Source: docs/protocol/functions-host.md 8.4.
+        accounts = len({connection for connection, _ in scanned})
+        requests.append(IdleRequests("blob triggers: listings of $logs", "blob", "list", _BLOB_SCAN, 2 * accounts))
+        requests.append(IdleRequests("blob triggers: lease of the scanner", "blob", "lease", lock / 2))
     return requests

@@ -11,7 +11,9 @@ from typing import Final
 from emulator import bound_json as json
 
 _FILE: Final = Path(__file__).parent / "prices.json"
-# Operations of the blob service with the price of writes. Deletions are free.
+# Operations of the blob service with the price of writes, which is also that of listings and of creating a container.
+# Deletions are free; all others, such as leases and metadata, cost as much as reads.
+# Source: learn.microsoft.com, storage/blobs/map-rest-apis-transaction-categories.
 _BLOB_WRITES: Final = frozenset(("write", "create", "list"))
 _BLOB_DELETIONS: Final = frozenset(("delete", "delete container"))
 

@@ -108,7 +108,7 @@ def read_source(path: Path) -> Source:
         place = f", line {error.lineno}" if error.lineno else ""
         raise ConfigurationError(f"'{path}'{place}: {error.msg}. Correct the file, then repeat the command.") from None
     except (ValueError, RecursionError, MemoryError) as error:
-        raise ConfigurationError(f"'{path}' is no Python file that can be read: {error}.") from None
+        raise ConfigurationError(f"'{path}' is not a Python file that can be read: {error}.") from None
     return source
 
 

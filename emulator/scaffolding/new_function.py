@@ -127,7 +127,7 @@ def _in_script(new: NewFunction, script: Path) -> tuple[list[str], dict[Path, by
     """Return the new functions, the files with their new content, and notes, for the v2 programming model."""
     path = script if new.file is None else new.root / new.file
     if path.suffix != ".py":
-        raise ConfigurationError(f"--file: '{new.file}' is no Python file. Its name must end with .py.")
+        raise ConfigurationError(f"--file: '{new.file}' is not a Python file. Its name must end with .py.")
     if not path.resolve().is_relative_to(new.root.resolve()):
         raise ConfigurationError(f"--file: '{new.file}' is not in the folder of the app, '{new.root}'.")
     text = new.template.renamed(new.template.app_text(), new.name)

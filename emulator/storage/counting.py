@@ -85,7 +85,6 @@ _REQUESTS: Final = {
     "blob.create container": ("blob", "create"),
     "blob.drop container": ("blob", "delete container"),
     "blob.exists": ("blob", "properties"),
-    "blob.set metadata": ("blob", "write"),
     "account.queues": ("queue", "list"),
     "account.tables": ("table", "list"),
     "account.containers": ("blob", "list"),

@@ -78,7 +78,7 @@ class Condition:
             case CompareNumber(name, operator, number):
                 found = properties.get(name)
                 plain = found.value if isinstance(found, Int64) else found
-                # A bool is an int in Python, but Edm.Boolean is no number.
+                # A bool is an int in Python, but Edm.Boolean is not a number.
                 is_number = isinstance(plain, int | float) and not isinstance(plain, bool)
                 return is_number and _holds(plain, operator, number)
             case FilterText(_, parsed):

@@ -9,7 +9,7 @@
 Names of operations are those of the port with the kind of object before them: `queue.put`, `table.submit`,
 `lease.renew`, `blob.read`, `blob.create container`, `account.queues`. The target is the name of the queue, table or
 container, for a lease of a blob `container/blob`, and for a listing of names their prefix. A listing is one call, made
-before its first item. Waits and what is known without a request are no operations of the service, and are not passed.
+before its first item. Waits and what is known without a request are not operations of the service, and are not passed.
 """
 
 from __future__ import annotations

@@ -154,8 +154,13 @@ class Batches(Generic[T]):
 @asynccontextmanager
 async def sending(batches: Batches[T]) -> AsyncIterator[Batches[T]]:
     """Send items while entered. Leaving sends what is left, for some seconds at most."""
-    async with background(batches.run(), name="export of telemetry"):
-        yield batches
-        await batches.wait_until_sent()
-    # After the task has ended, so that two requests cannot have the same items.
-    await batches.send_rest()
+    # Also when a host is stopped, which cancels its body.
+    try:
+        async with background(batches.run(), name="export of telemetry"):
+            try:
+                yield batches
+            finally:
+                await batches.wait_until_sent()
+    finally:
+        # After the task has ended, so that two requests cannot have the same items.
+        await batches.send_rest()

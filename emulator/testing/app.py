@@ -70,7 +70,7 @@ class AppUnderTest:
         """Wait until the instance has ended and return its status (an object of the SDK).
 
         Virtual time jumps as far as needed, but not further than `within`. Raises NothingLeft if the instance does not
-        end within that time, or cannot end: nothing is left that could continue it, or nothing but timer functions,
+        end within that time, or cannot end: nothing is left that could continue it, or only timer functions,
         whose runs do not.
         """
         patience = _CHAOS_PATIENCE if self._thread.has_chaos else timedelta(0)
@@ -110,7 +110,7 @@ class AppUnderTest:
     async def fire(self, function: str) -> Invoked:
         """Run a timer function now, whatever its schedule says, and return its result. The schedule is unchanged.
 
-        Raises NotInvoked if it is no timer function, InvocationFailed if it fails.
+        Raises NotInvoked if it is not a timer function, InvocationFailed if it fails.
         """
         check_is_timer(self._running.app, function)
         return await self.invoke(function)
@@ -133,7 +133,7 @@ class AppUnderTest:
     async def messages(self, queue: str, *, connection: str = DEFAULT_CONNECTION) -> Sequence[str | bytes]:
         """Return the visible messages of a queue, 32 at most, decoded, and leave them there.
 
-        Messages that are no text in UTF-8 are bytes. Empty if there is no such queue.
+        Messages that are not text in UTF-8 are bytes. Empty if there is no such queue.
         """
         work = read_messages(self._account(connection), queue, encoding=self._encoding)
         return await self._run(f"read the messages of queue {queue}", work)
@@ -249,7 +249,7 @@ class AppUnderTest:
         await self._run(f"advance by {length}", advance)
 
     async def run_until_idle(self, limit: timedelta | None = timedelta(days=366)) -> bool:
-        """Let everything run that is due within `limit`, until nothing but schedules of timer functions is left.
+        """Let everything run that is due within `limit`, until only schedules of timer functions are left.
 
         Timer functions run on the way to other work. Return False if something else is due later. With chaos, time
         passes beyond that, but not beyond `limit`, until the host has recovered from all faults.

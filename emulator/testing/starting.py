@@ -97,7 +97,7 @@ def new_host_thread(
     given = dict(settings or {})
     for name, value in given.items():
         if not isinstance(value, str):
-            raise ConfigurationError(f"settings={{{name!r}: {value!r}}}: the value is no text. Write {str(value)!r}.")
+            raise ConfigurationError(f"settings={{{name!r}: {value!r}}}: the value is not text. Write {str(value)!r}.")
     folder = Path(path)
     # A host would take a folder that does not exist for an app without functions, and the test would fail elsewhere.
     if not folder.is_dir():
@@ -132,7 +132,7 @@ def _new_clock(clock: str, now: datetime | None, *, in_whole_seconds: bool) -> C
     match clock:
         case "virtual":
             if now is not None and not isinstance(now, datetime):
-                raise ConfigurationError(f"now={now!r} is no datetime. Use an aware time: datetime(…, tzinfo=UTC).")
+                raise ConfigurationError(f"now={now!r} is not a datetime. Use an aware time: datetime(…, tzinfo=UTC).")
             if now is not None and now.tzinfo is None:
                 raise ConfigurationError(f"now={now!r} has no time zone. Use an aware time: datetime(…, tzinfo=UTC).")
             return VirtualClock((now or SystemClock().now()).replace(microsecond=0) if in_whole_seconds else now)

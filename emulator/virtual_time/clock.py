@@ -275,7 +275,7 @@ class VirtualClock:
                 self._idle_waiters.remove(waiter)
 
     def _has_work(self, limit: datetime) -> bool:
-        """Whether a task waits for a time within the limit that is no time of a schedule."""
+        """Whether a task waits for a time within the limit that does not belong to a schedule."""
         return any(entry.due <= limit and not entry.recurring for entry in self._foreground)
 
     def _jump(self, limit: datetime, upkeep: bool) -> bool:

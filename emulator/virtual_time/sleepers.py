@@ -17,7 +17,7 @@ _MIN_CANCELLED = 64
 class Sleeper:
     """A task that waits until `due`, for messages.
 
-    `where` is `file:line (function)`, or the name of the task if the task does nothing but sleep. `upkeep` and
+    `where` is `file:line (function)`, or the name of the task if the task only sleeps. `upkeep` and
     `recurring`: see emulator.clock.
     """
 

@@ -192,7 +192,8 @@ def advice_on_undeclared(
     for trigger, member, text in captures:
         advice = (
             f"'{{{parameter}}}' in the {member} '{text}' is a value for expressions of other bindings, such as "
-            f"path=\"out/{{{parameter}}}\" of a blob output. It is no parameter of the function: remove '{parameter}'."
+            f'path="out/{{{parameter}}}" of a blob output. '
+            f"It is not a parameter of the function: remove '{parameter}'."
         )
         match trigger.type.lower():
             case "blobtrigger":

@@ -26,7 +26,7 @@ import azure.functions as func
 from emulator.clock import Clock
 from emulator.errors import AppLoadError
 from emulator.logs import get_logger
-from emulator.worker import worker_extensions
+from emulator.worker import open_telemetry, worker_extensions
 from emulator.worker.app_loading import LoadedApp, load_app
 from emulator.worker.app_loop import STOP_SECONDS, AppLoop
 from emulator.worker.boundary.app_modules import AppModules
@@ -64,6 +64,7 @@ class InProcessWorker:
     """Implements the Worker port. `on_log` receives what user code logs outside invocations; called on any thread.
 
     `app_loop`: the loop for the app's modules and async functions, not started; None: one on a thread of its own.
+    `sends_telemetry`: if a setting asks for it, the app's process sends telemetry to Application Insights.
     """
 
     def __init__(
@@ -74,6 +75,7 @@ class InProcessWorker:
         clock: Clock,
         on_log: Callable[[LogRecord], None],
         app_loop: AppLoop | None = None,
+        sends_telemetry: bool = False,
     ) -> None:
         self._root = root
         self._settings = settings
@@ -91,6 +93,8 @@ class InProcessWorker:
         self._orchestrators: Mapping[str, Callable[..., Any]] = {}
         self._failures: Mapping[str, FunctionFailed] = {}
         self._wrap: WrapFunction | None = None
+        self._sends_telemetry = sends_telemetry
+        self._attach_span: Callable[[Invocation], None] | None = None
 
     @property
     def app_loop(self) -> asyncio.AbstractEventLoop:
@@ -193,6 +197,7 @@ class InProcessWorker:
 
     async def _load_on_app_loop(self) -> LoadedApp | BaseException:
         try:
+            self._attach_span = open_telemetry.set_up(self._settings.get, may_send=self._sends_telemetry)
             # On the app's loop, because modules may create loop-bound objects while they are imported.
             loaded = load_app(self._root, script_name(self._settings), self._clock)
             self._app = loaded.app
@@ -243,6 +248,8 @@ class InProcessWorker:
                 return error
 
     def _new_call(self, function: LoadedFunction, invocation: Invocation) -> FunctionCall:
+        if self._attach_span is not None:
+            self._attach_span(invocation)
         return FunctionCall(function, invocation, self._logs.local, self._extensions)
 
     # Stopping ------------------------------------------------------------------------------------------------------

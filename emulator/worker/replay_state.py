@@ -14,7 +14,7 @@ def is_replaying() -> bool:
     # Without the library nothing is an orchestrator.
     if "azure.durable_functions" not in sys.modules:
         return False
-    # Nothing but the frames connects a line with the context: it is a parameter of the orchestrator, a generator.
+    # Only the frames connect a line with the context: it is a parameter of the orchestrator, a generator.
     frame = sys._getframe(1)
     while frame.f_back is not None:
         frame = frame.f_back

@@ -1,7 +1,7 @@
 """Timer report: a timer starts an orchestration that reports the sales of the day, every morning of a workday.
 
 The schedule is a setting, so that it can differ between the developer's machine and Azure. A report that was missed
-because the host was stopped is made up for at the next start, and says so.
+because the host was stopped is caught up at the next start, and says so.
 """
 
 from __future__ import annotations

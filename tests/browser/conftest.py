@@ -24,7 +24,7 @@ from tests.running_apps import DURABLE_APP, write_app
 
 ATTACK = "<img src=x onerror=alert(1)>"
 """A text that would run a script, or make a console error, if a page showed it as HTML."""
-# A page that a busy machine shows late is no defect. Less than the time limit of a test, whose error names no element.
+# A page that a busy machine shows late is not a defect. Below the time limit of a test, whose error names no element.
 PATIENCE_MILLISECONDS = 45_000
 _SIZES = {"wide": (1280, 800), "narrow": (390, 844)}
 

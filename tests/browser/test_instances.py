@@ -93,6 +93,15 @@ async def test_instances_are_filtered_sorted_and_searched(visitor: Visitor) -> N
     await page.keyboard.press("/")
     await page.keyboard.type("order-1")
     await table.get_by_role("link", name="order-2").wait_for(state="detached")
+    await page.get_by_label("Search ids and names").fill("")
+    await page.get_by_label("Beginning of the id").fill("shipment-")
+    await table.get_by_role("link", name="shipment-of-order-1").wait_for(state="detached")
+    await page.get_by_text("No instance matches").wait_for()
+    await page.get_by_label("hide sub-orchestrations").uncheck()
+    await table.get_by_role("link", name="shipment-of-order-1").first.wait_for()
+    assert await table.locator(".instance-id > a").all_inner_texts() == ["shipment-of-order-2", "shipment-of-order-1"]
+    await page.get_by_label("Beginning of the id").fill("")
+    await page.get_by_label("hide sub-orchestrations").check()
     await page.get_by_label("Search ids and names").fill("onerror")
     await page.get_by_text("No instance matches").wait_for()
     await page.get_by_role("button", name="Search payloads").click()
@@ -181,6 +190,26 @@ async def test_an_instance_is_started_gets_an_event_and_is_purged(visitor: Visit
     await dialog.get_by_role("button", name="Purge").click()
     await page.get_by_text("1 instance purged.").wait_for()
     await page.get_by_text("No instance matches").wait_for()
+
+
+async def test_ids_that_look_like_paths_are_ids(visitor: Visitor) -> None:
+    page = visitor.page
+    for instance_id in ("..", "a+b%41"):
+        await visitor.open("instances")
+        await page.get_by_role("button", name="Start", exact=True).click()
+        dialog = page.get_by_role("dialog")
+        await dialog.get_by_label("Orchestrator").select_option("approval")
+        await dialog.get_by_label("Instance id").fill(instance_id)
+        await dialog.get_by_role("button", name="Start", exact=True).click()
+        await page.get_by_role("heading", name=f"{instance_id} Copy the id", exact=True).wait_for()
+        await page.get_by_role("listbox").get_by_text("awaited event").wait_for()
+        await page.get_by_role("button", name="Terminate", exact=True).click()
+        await dialog.get_by_role("button", name="Terminate", exact=True).click()
+        await page.get_by_role("button", name="Purge", exact=True).click()
+        await dialog.get_by_role("button", name="Purge", exact=True).click()
+        await page.get_by_role("heading", name="Instances").wait_for()
+    # Those whose ids are not paths are still there.
+    assert (await visitor.app.client.get_status("order-1")).runtime_status.name == "Completed"
 
 
 async def test_an_instance_that_others_purge_disappears(visitor: Visitor) -> None:

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from tests.check.apps import COMPLETE, write_app
-from tests.processes import run
+from tests.processes import environment, has_ended, run
+from tests.waiting import PATIENCE_SECONDS
 
 HELPER = "import helper\nimport azure.functions as func\nimport azure.durable_functions as df\n\napp = df.DFApp()\n"
 ORCHESTRATOR = """
@@ -57,6 +62,22 @@ def test_an_app_is_imported_in_its_folder_and_prints_to_the_standard_error(tmp_p
     assert (done.returncode, done.stdout) == (0, "Nothing found in 1 function.\n"), done.stderr
     assert "from the app" in done.stderr
     assert "data of the app" in done.stderr
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Ctrl-C is sent to a console there")
+def test_ctrl_c_ends_the_check_and_its_process(tmp_path: Path) -> None:
+    source = "import os, pathlib, time\npathlib.Path('pid').write_text(str(os.getpid()))\ntime.sleep(600)\n"
+    app = write_app(tmp_path, {**COMPLETE, "helper.py": source, "function_app.py": HELPER})
+    words = [sys.executable, "-m", "emulator", "check", "--app", str(app)]
+    root = Path(__file__).parents[2]
+    with subprocess.Popen(words, cwd=root, env=environment(), stderr=subprocess.PIPE, text=True) as process:
+        end = time.monotonic() + PATIENCE_SECONDS
+        while not ((app / "pid").exists() and (app / "pid").read_text()):
+            assert time.monotonic() < end
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=PATIENCE_SECONDS)
+    assert (process.returncode, err) == (130, "")
+    assert has_ended(int((app / "pid").read_text()))
 
 
 def test_a_thread_of_the_app_does_not_keep_the_check(tmp_path: Path) -> None:

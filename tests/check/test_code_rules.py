@@ -456,6 +456,36 @@ def flow2(ctx):
                 return self.call_activity("wrok")
         """,
     ),
+    "members that the SDK does not have": HEADER
+    + """
+@app.orchestration_trigger(context_name="context")
+def flow(context):
+    context.note = "own"
+    answer = yield context.call_htp("GET", "http://localhost")  # finds AZ311
+    yield from helper(context)
+    return [context.note, context.instance_id, context.version, context.Instance_Id, answer]  # finds AZ311
+
+def helper(context):
+    yield context.wait_for_event("go")  # finds AZ311
+
+@app.entity_trigger(context_name="context")
+def counter(context):
+    context.set_state(context.get_state(lambda: 0) + context.input)  # finds AZ311
+
+@app.route(route="start")
+@app.durable_client_input(client_name="client")
+async def start(req, client):
+    await client.signal_entity(df.EntityId("counter", "a"), "add")
+    await client.resume("x", "y")
+    await client.start("flow")  # finds AZ311
+    return client.create_check_status_response(req, "x")
+
+@app.route(route="other")
+@app.durable_client_input(client_name="client")
+async def other(req, client):
+    client = object()
+    return client.anything
+""",
     "a client of another task hub": HEADER
     + """
 @app.route(route="start")
@@ -718,6 +748,32 @@ def flow(ctx, count):
     ctx.call_activity("double", input=time.time())  # finds AZ201
     return "done"
 """
+
+
+@pytest.mark.parametrize(
+    ("requirement", "missing"),
+    [
+        ("==1.2.8", ["suspend", "restart"]),
+        ("~=1.2.9", ["restart"]),
+        ("==1.2.*", ["restart"]),
+        (">=1.2,<1.6", ["restart"]),
+        ("<=1.6.0", []),
+        ("~=1.2", []),
+        (">=1.2.0", []),
+        ("", []),
+    ],
+)
+def test_members_that_the_listed_release_does_not_have(requirement: str, missing: list[str], tmp_path: Path) -> None:
+    code = """
+@app.route(route="start")
+@app.durable_client_input(client_name="client")
+async def start(req, client):
+    await client.suspend("x", "y")
+    await client.restart("x")
+"""
+    files = {**COMPLETE, "function_app.py": HEADER + code, "requirements.txt": f"azure-functions-durable{requirement}"}
+    found = [each for each in found_in(write_app(tmp_path, files)) if each.code == "AZ312"]
+    assert [each.message.split()[0] for each in found] == [f"client.{name}" for name in missing]
 
 
 @pytest.mark.parametrize("requirement", ["azure-functions-durable>=2.0.0b3", "azure_functions_durable == 2.1"])

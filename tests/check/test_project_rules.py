@@ -5,6 +5,8 @@ A comment `finds AZ…` marks the lines that have findings, where the file may h
 
 from __future__ import annotations
 
+import asyncio
+import json
 import os
 import sys
 from collections.abc import Mapping
@@ -14,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from emulator.check.azure_offers import PYTHON_VERSIONS
+from emulator.check.checking import CheckOptions, check_app
 from emulator.check.deployment import deployed_files
 from emulator.check.findings import Finding
 from emulator.check.ignored import IgnoreFile
@@ -49,6 +52,60 @@ def check(tmp_path: Path, files: Mapping[str, str], *, load: bool = False) -> li
 
 def codes(findings: list[Finding]) -> list[str]:
     return [finding.code for finding in findings]
+
+
+BLOB = """
+
+@app.blob_trigger(arg_name="blob", path="images/{name}", connection="AzureWebJobsStorage")
+def polled(blob):
+    pass
+
+@app.blob_trigger(arg_name="blob", path="a/b", connection="AzureWebJobsStorage", source="EventGrid")
+def named(blob):
+    pass
+
+@app.blob_trigger(arg_name="blob", path="a/c", connection="AzureWebJobsStorage", source=func.BlobSource.EVENT_GRID)
+def constant(blob):
+    pass
+"""
+
+
+@pytest.mark.parametrize(
+    ("plan", "timeout", "version", "expected"),
+    [
+        ("flex", "02:00:00", (3, 14), ["AZ511"]),
+        ("consumption", "00:10:01", (3, 12), ["AZ513", "AZ510", "AZ512"]),
+        ("consumption", "-1", (3, 13), ["AZ513", "AZ510", "AZ512", "AZ606"]),
+        ("consumption", "00:10:00", (3, 11), ["AZ513", "AZ512"]),
+        ("consumption", None, (3, 11), ["AZ513", "AZ512"]),
+        ("premium", "-1", (3, 14), []),
+        (None, "-1", (3, 14), []),
+    ],
+)
+def test_what_a_plan_does_not_have(
+    plan: str | None,
+    timeout: str | None,
+    version: tuple[int, int],
+    expected: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    host = json.loads(COMPLETE["host.json"]) | ({} if timeout is None else {"functionTimeout": timeout})
+    values = {"FUNCTIONS_WORKER_RUNTIME": "python", "AzureWebJobsStorage": "x", "WEBSITE_TIME_ZONE": "Asia/Tokyo"}
+    files = {
+        **COMPLETE,
+        "host.json": json.dumps(host, indent=1),
+        "local.settings.json": json.dumps({"IsEncrypted": False, "Values": values}),
+        "function_app.py": PLAIN + BLOB,
+    }
+    monkeypatch.setattr("emulator.check.checking.sys.version_info", (*version, 0))
+    options = CheckOptions(app=write_app(tmp_path, files), load=False, plan=plan)
+    report = asyncio.run(check_app(options, {}, date(2026, 11, 30)))
+    assert [each.code for each in report.findings] == expected
+    for each in report.findings:
+        if each.code == "AZ511":
+            line = (PLAIN + BLOB).split("@app.blob_trigger")[0].count("\n") + 1
+            assert (each.file, each.line) == ("function_app.py", line)
 
 
 # host.json and local.settings.json -------------------------------------------------------------------------------

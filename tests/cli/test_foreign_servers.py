@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from emulator.cli.command import main
+from emulator.cli.host_client import HostClient, HostNotRunning
 from tests.processes import started
 from tests.running_apps import HTTP_APP, write_app
 
@@ -157,6 +159,30 @@ def test_a_server_that_is_not_azemu_is_named(
         err = capsys.readouterr().err
         assert f"The server at http://localhost:{server.port} is not azemu" in err
         assert says in err
+
+
+def test_a_response_that_does_not_end_is_given_up_in_time(tmp_path: Path) -> None:
+    """Each part of it comes before the time limit of the socket."""
+    ended = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def answer() -> None:
+            with server.accept()[0] as connection:
+                connection.recv(65536)
+                connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+                while not ended.wait(0.02):
+                    with suppress(OSError):
+                        connection.sendall(b"x")
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        port = server.getsockname()[1]
+        try:
+            with pytest.raises(HostNotRunning, match=f"localhost:{port} .its response has not ended after 0.3 seconds"):
+                HostClient(port, app=tmp_path, key=None).send("GET", "/admin/host/status", seconds=0.3)
+        finally:
+            ended.set()
+            thread.join()
 
 
 def test_the_stored_key_is_sent_only_to_a_host_of_the_folder(

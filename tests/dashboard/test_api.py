@@ -14,9 +14,9 @@ from emulator.durable.core.events import ExecutionStarted
 from emulator.durable.core.identity import OrchestrationInstance
 from emulator.durable.core.messages import TaskMessage
 from emulator.instant import Instant
-from emulator.testing import AppUnderTest
+from emulator.testing import AppUnderTest, start
 from emulator.testing.http import Answer
-from tests.running_apps import HTTP_APP, run_app, write_app
+from tests.running_apps import DURABLE_APP, HTTP_APP, run_app, write_app
 
 REAL = "DefaultEndpointsProtocol=https;AccountName=shop;AccountKey=c2VjcmV0;EndpointSuffix=core.windows.net"
 
@@ -54,6 +54,25 @@ async def test_home_shows_the_host_its_queues_and_partitions(app: AppUnderTest) 
         ("dashhub-control-00", True),
         ("dashhub-control-01", True),
     ]
+
+
+async def test_an_error_is_listed_once(tmp_path: Path) -> None:
+    failing = """
+@app.orchestration_trigger(context_name="context")
+def flow(context):
+    yield context.call_activity(context.get_input(), None)
+
+@app.activity_trigger(input_name="n")
+def explode(n) -> None: raise ValueError("boom")
+"""
+    async with start(write_app(tmp_path, DURABLE_APP, failing)) as app:
+        for name in ("explode", "missing"):
+            await app.client.start_new("flow", name, name)
+            await app.wait(name)
+        errors = (await read(app, "home"))["recentErrors"]
+    # The extension logs the failure of a function again, and is the only one to log that there is no such function.
+    assert [error["function"] for error in errors if "boom" in error["message"]] == ["flow", "explode"]
+    assert [error["function"] for error in errors if "'missing' doesn't exist" in error["message"]] == [None, None]
 
 
 async def test_functions_have_their_invocations_outputs_and_samples(app: AppUnderTest) -> None:

@@ -75,6 +75,10 @@ async def test_lists_are_filtered_and_sorted(table: Table, clock: VirtualClock) 
     assert ([entry.instance_id for entry in page.entries], page.total) == (["i1"], 3)
     assert page.counts == {"Failed": 1, "Running": 1, "Completed": 1}
     assert page.names == ["order", "ship"]
+    # Of what the other filters select, so that a status can be chosen by its number.
+    chosen = Selection(names=frozenset({"order"}), statuses=frozenset({"Failed"}))
+    page = index.page(chosen, sort="created", descending=True, skip=0, limit=9)
+    assert (page.total, page.counts) == (1, {"Failed": 1, "Completed": 1})
 
 
 async def test_changes_are_read_without_reading_the_table_again(table: Table, clock: VirtualClock) -> None:

@@ -12,7 +12,8 @@ import aiohttp
 import pytest
 
 from emulator.testing import AppUnderTest, start
-from tests.running_apps import DURABLE_APP, write_app
+from tests.running_apps import DURABLE_APP, run_app, write_app
+from tests.waiting import eventually
 
 APP = """
 @app.orchestration_trigger(context_name="context")
@@ -75,6 +76,8 @@ async def test_an_order_on_all_tabs(app: AppUnderTest) -> None:
     await app.wait("order-1")
     order = await ask(app, "instances/order-1")
     assert (order["status"], order["output"]["text"]) == ("Completed", "9")
+    # That of the orchestration, which has none; not that of its row.
+    assert not order["version"]
     assert json.loads(json.loads(order["input"]["text"])) == {"name": "tea"}
     assert [child["instanceId"] for child in order["children"]] == ["child-of-order-1"]
     child = await ask(app, "instances/child-of-order-1")
@@ -128,10 +131,56 @@ async def test_an_order_on_all_tabs(app: AppUnderTest) -> None:
     assert (await ask(app, f"instances/{quote('@stock@tea')}"))["isEntity"] is True
 
 
+async def test_activities_that_run_are_told_from_those_that_wait_for_a_slot(tmp_path: Path) -> None:
+    fan_out = """
+    @app.orchestration_trigger(context_name="context")
+    def fan_out(context):
+        yield context.task_all([context.call_activity("wait", number) for number in range(2)])
+
+    @app.activity_trigger(input_name="number")
+    def wait(number: int) -> None:
+        while not os.path.exists(os.environ["GATE"]):
+            time.sleep(0.01)
+    """
+    gate = tmp_path / "gate"
+    hub = {"extensions": {"durableTask": {"maxConcurrentActivityFunctions": 1}}}
+    folder = write_app(tmp_path / "app", DURABLE_APP, fan_out, host=hub, settings={"GATE": str(gate)})
+    async with run_app(folder) as app:
+
+        async def attempts() -> list[tuple[str, bool]]:
+            timeline = (await app.get("/azemu/api/instances/one/timeline")).json()
+            return sorted(
+                (row["attempts"][0]["outcome"], bool(row["attempts"][0]["beganAt"])) for row in timeline["rows"]
+            )
+
+        await app.post("/runtime/webhooks/durabletask/orchestrators/fan_out/one")
+
+        async def seen(wanted: list[tuple[str, bool]]) -> bool:
+            return (await app.get("/azemu/api/instances/one")).status == 200 and await attempts() == wanted
+
+        await eventually(lambda: seen([("open", False), ("open", True)]), "one activity that runs and one that waits")
+        assert (await app.get("/azemu/api/instances/one/timeline")).json()["isOnlyHost"]
+        gate.touch()
+        await eventually(lambda: seen([("completed", True), ("completed", True)]), "the end of both")
+
+
+async def test_an_id_of_dots_is_an_id(app: AppUnderTest) -> None:
+    for instance_id in (".", ".."):
+        # The durable API decodes a path twice.
+        encoded = instance_id.replace(".", "%252E")
+        await app.post(f"/runtime/webhooks/durabletask/orchestrators/approval/{encoded}")
+    await app.settle()
+    # Browsers would resolve such a segment, so it is a parameter.
+    for instance_id in (".", ".."):
+        assert (await ask(app, f"instances/-?dots={instance_id}"))["instanceId"] == instance_id
+        assert (await ask(app, f"why/-?dots={instance_id}"))["instanceId"] == instance_id
+        assert (await ask(app, f"instances/-/timeline?dots={instance_id}"))["events"] > 0
+
+
 async def test_a_change_before_its_stream_is_open_is_the_first_event(app: AppUnderTest) -> None:
     await app.client.start_new("approval", "seen")
     await app.settle()
-    version = (await ask(app, "instances/seen"))["version"]
+    version = (await ask(app, "instances/seen"))["rowVersion"]
     await app.client.raise_event("seen", "decision", "yes")
     await app.wait("seen")
     async with aiohttp.ClientSession(app.url) as client:
@@ -150,7 +199,7 @@ async def test_a_change_before_its_stream_is_open_is_the_first_event(app: AppUnd
         ("instances/unknown", 404, 'There is no instance with the id "unknown" in this task hub.'),
         ("instances/unknown/timeline", 404, 'There is no instance with the id "unknown" in this task hub.'),
         ("instances/unknown/rows", 404, 'There is no instance with the id "unknown" in this task hub.'),
-        ("instances?status=Lost", 400, "'Lost' is no status of an instance."),
+        ("instances?status=Lost", 400, "'Lost' is not a status of an instance."),
         ("instances?sort=colour", 400, "The parameter sort must be one of"),
         ("instances?from=soon", 400, "The parameter from must be a time such as 2026-11-30T12:00:00Z."),
         ("instances-search", 400, "The parameter payload must have the text to search for."),

@@ -40,6 +40,18 @@ def test_tasks_of_a_chain_follow_each_other() -> None:
     assert chain.end >= chain.runs[-1].start
 
 
+def test_an_activity_waits_in_its_queue_before_it_begins() -> None:
+    history = recorded_history("chain")
+    scheduled = timeline(history, now=LATER).rows[0].first.scheduled_at
+    begins = {0: scheduled + timedelta(milliseconds=1)}
+    first, second, _ = timeline(history, now=LATER, began_at=begins.get).rows
+    assert (first.first.began_at, second.first.began_at) == (begins[0], None)
+    # Those of the execution before, of which continue_as_new has reused the id, and of a repeated run.
+    for other in (timedelta(seconds=-1), timedelta(hours=1)):
+        begins[0] = scheduled + other
+        assert timeline(history, now=LATER, began_at=begins.get).rows[0].first.began_at is None
+
+
 def test_tasks_of_a_fan_out_overlap() -> None:
     fan_out = timeline_of("fan_out_120")
     assert len(fan_out.rows) == 120

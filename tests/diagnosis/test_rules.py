@@ -154,11 +154,11 @@ ACTIVITIES: Mapping[str, tuple[HubFacts, Cause, str]] = {
             work=QueueFacts(
                 name=WORK,
                 count=1,
-                messages=[SeenMessage(id="bad", inserted_at=NOW, dequeue_count=4, problem="it is no JSON")],
+                messages=[SeenMessage(id="bad", inserted_at=NOW, dequeue_count=4, problem="it is not JSON")],
             )
         ),
         Cause.UNREADABLE_MESSAGE,
-        "one that cannot be read (bad, received 4 times): it is no JSON",
+        "one that cannot be read (bad, received 4 times): it is not JSON",
     ),
 }
 

@@ -27,7 +27,7 @@ from emulator.dotnet.json_writer import newtonsoft_text
         ("  two blanks around  ", "two blanks around"),
         ("Orchestrator function 'o' failed: boom", "Orchestrator function 'o' failed: boom"),
         ("123abc", "123abc"),
-        ("² is no digit that JSON knows", "² is no digit that JSON knows"),
+        ("² is not a digit that JSON knows", "² is not a digit that JSON knows"),
         ("[٣]", "[٣]"),
         ("trueish", "trueish"),
         ("{'a': 1, /*c*/ b: [1,],}", {"a": 1, "b": [1]}),

@@ -217,12 +217,12 @@ def test_a_trigger_is_validated_beside_the_functions_accepted_before() -> None:
 
 def test_a_trigger_is_validated_with_its_settings_resolved() -> None:
     def refuse(candidate: Function, others: Sequence[Function]) -> None:
-        raise EmulatorError(f"{candidate.trigger.properties['path']} is no path")
+        raise EmulatorError(f"{candidate.trigger.properties['path']} is not a path")
 
     wrong = function("f", binding("thingTrigger", "t", path="%ENV%"))
     built = catalog(wrong, settings=Settings({"ENV": "dev"}), types=types_with(Trigger(listen=listen, validate=refuse)))
     assert built.problems[0].lines == [
-        "Error indexing method 'Functions.f'. dev is no path",
+        "Error indexing method 'Functions.f'. dev is not a path",
         "Function 'Functions.f' failed indexing and will be disabled.",
     ]
 

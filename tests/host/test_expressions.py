@@ -105,7 +105,7 @@ UNRESOLVED = [
     ("{sys.other}", "Error while accessing 'other': property doesn't exist."),
     ("{object.other}", "Error while accessing 'other': property doesn't exist."),
     ("{name.part}", "Error while accessing 'part': property doesn't exist."),
-    ("{rand-guid:Q}", '"Q" is no GUID format; allowed: D, N, B, P, X'),
+    ("{rand-guid:Q}", '"Q" is not a GUID format; allowed: D, N, B, P, X'),
 ]
 
 

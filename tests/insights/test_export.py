@@ -172,16 +172,6 @@ async def test_nothing_is_sent_if_switched_off_and_in_tests(tmp_path: Path, mode
         assert endpoint.posts == 0
 
 
-async def test_lines_of_functions_are_left_to_the_worker_that_sends_them_itself(tmp_path: Path) -> None:
-    async with ingesting() as endpoint:
-        settings = {**endpoint.settings, "PYTHON_APPLICATIONINSIGHTS_ENABLE_TELEMETRY": "true"}
-        async with run_app(tmp_path / "app", DURABLE_APP, APP, telemetry=True, settings=settings) as app:
-            await order(app, "good")
-        assert endpoint.of("RequestData", name="pay")
-        assert not endpoint.of("MessageData", message="paying good")
-        assert any(item.data["message"].startswith("Executed 'Functions.pay'") for item in endpoint.of("MessageData"))
-
-
 async def test_host_json_decides_which_lines_are_sent_and_how_many(tmp_path: Path) -> None:
     sampling = {"initialSamplingPercentage": 0.1, "evaluationInterval": "01:00:00", "excludedTypes": "Request"}
     host = {

@@ -88,7 +88,7 @@ def go(req: func.HttpRequest):
 """,
         r"Function 'go' still runs \(function_app\.py, line \d+, in go: time\.sleep\(1000\)\)",
     ),
-    "thread that is no daemon": (
+    "thread that is not a daemon": (
         """
 import threading
 

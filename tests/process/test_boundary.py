@@ -188,7 +188,7 @@ def test_processes_of_user_code_end_with_the_host_and_have_not_its_port(tmp_path
         assert get(url.replace("a-children", "terminate")) == "-15"
         first = [int(number) for number in get(url).split()]
         fails(url.replace("a-children", "leave"))
-        # An exit code of 0 is no order to stop, either.
+        # An exit code of 0 is not an order to stop, either.
         azemu.wait_for(r"^The host ended unexpectedly \(exit code 0\)\. It will start again in 1 second")
         second = [int(number) for number in get(url).split()]
         assert all(has_ended(process) for process in first)

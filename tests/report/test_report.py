@@ -12,7 +12,8 @@ import pytest
 
 from emulator.cli.report_arguments import parse_report
 from emulator.cli.reporting import run_report
-from tests.running_apps import DURABLE_APP, RunningApp, run_app
+from emulator.report.prices import prices
+from tests.running_apps import DURABLE_APP, HTTP_APP, RunningApp, run_app
 from tests.waiting import eventually
 
 APP = """
@@ -99,6 +100,44 @@ async def test_idle_month_shows_the_polls_of_the_app_on_azure(tmp_path: Path) ->
     assert idle["requests"] == sum(part["requests"] for part in parts.values())
 
 
+BLOB_APP = """
+@app.blob_trigger(arg_name="blob", path="photos/{name}.jpg", connection="AzureWebJobsStorage")
+def shrink(blob: func.InputStream):
+    pass
+
+@app.blob_trigger(arg_name="blob", path="photos/{name}.png", connection="AzureWebJobsStorage")
+def convert(blob: func.InputStream):
+    pass
+
+@app.blob_trigger(arg_name="blob", path="events/{name}", connection="AzureWebJobsStorage", source="EventGrid")
+def pushed(blob: func.InputStream):
+    pass
+"""
+
+
+async def test_idle_month_has_the_requests_of_blob_triggers(tmp_path: Path) -> None:
+    async with run_app(tmp_path / "app", HTTP_APP, BLOB_APP) as app:
+        parts = {part["what"]: part for part in (await report_of(app))["idleMonth"]["parts"]}
+    passes = 6 * 60 * 24 * 30
+    # One scan for both functions of a container; the logs of two hours with each; no scan for events.
+    assert {what: part["requests"] for what, part in parts.items() if what.startswith("blob triggers")} == {
+        "blob triggers: polls of their queue": 60 * 24 * 30,
+        "blob triggers: scans of the container photos": passes,
+        "blob triggers: listings of $logs": 2 * passes,
+        "blob triggers: lease of the scanner": 2 * 60 * 24 * 30,
+    }
+    # Listings have the price of writes.
+    assert parts["blob triggers: listings of $logs"]["price"] == pytest.approx(2 * passes * 0.05 / 10_000)
+
+
+@pytest.mark.parametrize(
+    ("service", "operation", "price"),
+    [("blob", "list", 0.05), ("blob", "set metadata", 0.004), ("blob", "lease", 0.004), ("blob", "delete", 0.0)],
+)
+def test_prices_of_ten_thousand_requests(service: str, operation: str, price: float) -> None:
+    assert prices().of_requests(service, operation, 10_000) == pytest.approx(price)
+
+
 async def test_other_functions_and_memory(tmp_path: Path) -> None:
     async with run_app(tmp_path / "app", DURABLE_APP, APP, host=HUB) as app:
         await app.app.accounts("AzureWebJobsStorage").queue("orders").create()
@@ -128,7 +167,7 @@ async def test_command_prints_tables_and_json(tmp_path: Path, capsys: pytest.Cap
         "durable: control queues",
         "1,000 orchestrations (from 1)",
         "A month in which one instance has nothing to do",
-        "Estimate for Azure (USD, East US, prices of",
+        "Estimate for Azure (USD, US regions, prices of",
         "* Each execution uses 256 MB",
     ):
         assert part in text

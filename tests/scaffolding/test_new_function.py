@@ -260,7 +260,7 @@ def in_blueprint(req):
         (("htpp", "x"), "no template 'htpp'. Did you mean 'http'[?]"),
         (("order", "x"), "no template 'order'"),
         (("timer", "x", "--authlevel", "admin"), "'timer' has none"),
-        (("http", "x", "--file", "x.txt"), "x.txt' is no Python file"),
+        (("http", "x", "--file", "x.txt"), "x.txt' is not a Python file"),
         (("http", "x", "--file", "../x.py"), "'../x.py' is not in the folder of the app"),
         (("http", "x", "--file", "my-part.py"), "'my-part.py' cannot be imported"),
         (("http", "x", "--file", "no_app.py"), "no_app.py' has no app object"),

@@ -3,8 +3,8 @@
 Differences, which are not generated here, are listed for users in docs/compatibility.md ("The built-in store"):
 
 * what Azurite accepts, but Azure and the built-in store refuse: rows over 1 MiB, more than 252 properties,
-  table names that differ in case, pages of more than 1000 rows, lease ids that are no GUIDs, comparison of times beyond
-  the millisecond (see `azurite_differs` in the other tests);
+  table names that differ in case, pages of more than 1000 rows, lease ids that are not GUIDs, comparison of times
+  beyond the millisecond (see `azurite_differs` in the other tests);
 * what no service promises: the order of messages, ETags, receipts, times, which messages a smaller `get` finds;
 * comparing a property with a value of another type;
 * several things wrong with one request: a row that is twice in a transaction that fails for another reason, too, or

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ TRACE = "0af7651916cd43dd8448eb211c80319c"
 CALLER = f"00-{TRACE}-b7ad6b7169203331-01"
 
 APP = """
+import json
+
 @app.route(route="orders/{id}")
 @app.durable_client_input(client_name="client")
 async def start(req, client, context):
@@ -58,10 +61,21 @@ def counter_user(context):
     entity = df.EntityId("counter", "a")
     context.signal_entity(entity, "add", 1)
     yield context.call_entity(entity, "get")
+    yield context.call_entity(df.EntityId("relay", "r"), "pass_on")
     try:
         yield context.call_entity(entity, "explode")
     except Exception:
         pass
+
+# The SDK has no method for it, but the extension accepts such a response.
+@app.generic_trigger(arg_name="context", type="entityTrigger")
+def relay(context) -> str:
+    batch = json.loads(context.body)["batch"]
+    result = {"isError": False, "duration": 1, "startTime": 0, "result": "null"}
+    target = {"name": "counter", "key": "far"}
+    signal = {"target": target, "name": "add", "input": "1", "requestId": batch[-1]["id"]}
+    members = {"entityExists": True, "entityState": "0", "results": [result for _ in batch], "signals": [signal]}
+    return json.dumps(members)
 
 @app.entity_trigger(context_name="context")
 def counter(context):
@@ -182,12 +196,13 @@ async def test_calls_and_signals_of_entities_belong_to_the_trace_of_their_sender
             assert (await ended(app, "user"))["runtimeStatus"] == "Completed"
             await app.get("/api/signal")
 
-            async def is_there() -> bool:
-                return (await app.get("/runtime/webhooks/durabletask/entities/counter/b")).status == 200
+            async def are_there() -> bool:
+                paths = [f"/runtime/webhooks/durabletask/entities/counter/{key}" for key in ("b", "far")]
+                return all([(await app.get(path)).status == 200 for path in paths])
 
-            await eventually(is_there, "entity b")
+            await eventually(are_there, "entities b and far")
         orchestration = collector.only("orchestration:counter_user")
-        adds = [span for span in collector.named("entity:counter:add") if span.trace_id == orchestration.trace_id]
+        adds = [span for span in collector.named("entity:counter:add") if "@counter@a" in span.attributes.values()]
         sent, processed = sorted(adds, key=lambda span: span.kind)
         assert (sent.kind, processed.kind) == (PRODUCER, CONSUMER)
         assert is_child(sent, orchestration)
@@ -214,6 +229,14 @@ async def test_calls_and_signals_of_entities_belong_to_the_trace_of_their_sender
             span for span in collector.named("entity:counter:add") if is_child(span, collector.only("signal"))
         ]
         assert from_client.kind == PRODUCER
+        # A signal of an entity belongs to the operation that sends it.
+        (relayed,) = [span for span in collector.named("entity:relay:pass_on") if span.kind == SERVER]
+        (passed_on,) = [span for span in collector.spans if is_child(span, relayed) and span.kind == PRODUCER]
+        assert (passed_on.name, passed_on.scope) == ("entity:counter:add", "WebJobs.Extensions.DurableTask")
+        assert passed_on.attributes["durabletask.task.instance_id"] == "@relay@r"
+        assert passed_on.attributes["durabletask.event.target_instance_id"] == "@counter@far"
+        (arrived,) = [span for span in collector.spans if is_child(span, passed_on)]
+        assert arrived.kind == CONSUMER
         (received,) = [span for span in collector.spans if is_child(span, from_client)]
         assert (received.name, received.kind) == ("entity:counter:add", CONSUMER)
 
@@ -287,6 +310,24 @@ async def test_spans_wait_for_a_collector_that_is_busy(tmp_path: Path, caplog: p
             collector.status = 200
         assert collector.only("broken")
     assert "answers with status 503" in caplog.text
+
+
+async def test_the_last_spans_are_sent_when_the_host_is_stopped(tmp_path: Path) -> None:
+    async with collecting() as collector:
+        asked = asyncio.Event()
+
+        async def host() -> None:
+            async with run_app(tmp_path / "app", DURABLE_APP, APP, otlp=collector.url) as app:
+                await app.get("/api/broken")
+                asked.set()
+                await asyncio.Event().wait()
+
+        running = asyncio.create_task(host())
+        await asked.wait()
+        # As `azemu start` stops its host.
+        running.cancel()
+        await asyncio.wait({running})
+        assert collector.only("broken")
 
 
 async def test_without_traces_messages_have_no_trace_context(tmp_path: Path) -> None:

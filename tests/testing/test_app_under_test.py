@@ -306,8 +306,8 @@ async def test_folder_without_an_app_is_an_error(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        ({"settings": {"RETRIES": 3}}, r"settings=\{'RETRIES': 3\}: the value is no text\. Write '3'\."),
-        ({"now": "2026-03-01"}, "now='2026-03-01' is no datetime"),
+        ({"settings": {"RETRIES": 3}}, r"settings=\{'RETRIES': 3\}: the value is not text\. Write '3'\."),
+        ({"now": "2026-03-01"}, "now='2026-03-01' is not a datetime"),
         ({"now": datetime(2026, 3, 1)}, "has no time zone"),
         ({"clock": "fast"}, 'unknown clock "fast"'),
         ({"storage": 5}, "storage=5 is neither a text nor a path"),

@@ -59,7 +59,7 @@ def test_messages_without_encoding_are_stored_as_they_are(tmp_path: Path) -> Non
     with start_sync(app_folder) as app:
         app.put_message("plain", "aGVsbG8=")
         assert app.messages("plain") == ["aGVsbG8="]
-        with pytest.raises(EmulatorError, match="The bytes of the message are no UTF-8 text"):
+        with pytest.raises(EmulatorError, match="The bytes of the message are not UTF-8 text"):
             app.put_message("plain", b"\xff")
 
 

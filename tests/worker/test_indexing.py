@@ -284,7 +284,7 @@ LEFT_OUT = {
     "extension of a blob": (
         '@app.blob_trigger(arg_name="b", path="in/{stem}.{ending}", connection="C")\n'
         "def f(b: func.InputStream, ending): ...",
-        ["It is no parameter of the function: remove 'ending'. The blob's name is in b.name"],
+        ["It is not a parameter of the function: remove 'ending'. The blob's name is in b.name"],
     ),
     "route": (
         '@app.route(route="items/{id:int}")\ndef f(req: func.HttpRequest, id: int) -> str: ...',

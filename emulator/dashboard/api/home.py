@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import platform
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -24,6 +25,7 @@ from emulator.storage.paging import query_rows
 from emulator.storage.port import NotFound, StorageAccount
 from emulator.worker.port import member_of
 
+_FAILED: Final = re.compile(r"(?P<instance>.+?): Function '(?P<function>.+?) \(\w+\)' failed with an error\.")
 _MAX_RUNNING: Final = 50
 _MAX_ERRORS: Final = 20
 POISON: Final = "-poison"
@@ -37,6 +39,13 @@ def home_routes(parts: DashboardParts) -> list[Route]:
         running = recording.running
         # The host logs two lines for an invocation that has failed; this one does not say why.
         errors = [line for line in recording.errors if not line.message.startswith("Executed 'Functions.")]
+        # The extension logs a third one, which says less than the function's own. Without that it is all there is.
+        reported = {(line.instance_id, line.function) for line in errors if line.function}
+        errors = [
+            line
+            for line in errors
+            if not ((failed := _FAILED.match(line.message)) and (failed["instance"], failed["function"]) in reported)
+        ]
         try:
             storage = parts.accounts(DEFAULT_CONNECTION).description
         except ConfigurationError:

@@ -22,6 +22,7 @@ from emulator.durable.azurestorage.tracking.rows import UnreadableRow
 from emulator.durable.core.events import ExecutionStarted, HistoryEvent
 from emulator.durable.core.identity import FunctionKind, is_entity
 from emulator.durable.core.state import SOURCE_INSTANCE_ID
+from emulator.durable.engine.work_log import WorkKey
 from emulator.durable.hub import InstanceStatus
 from emulator.host.admin.api import json_response
 from emulator.host.http.routing.routes import HttpCall, Route
@@ -65,7 +66,7 @@ class _Instance:
     async def status(self, call: HttpCall) -> web.Response:
         """Return the status row, and what the history adds: children, events, number of episodes.
 
-        `historyError`: why the history cannot be read, if that is so. `version`: for the endpoint `changes`.
+        `historyError`: why the history cannot be read, if so. `rowVersion`: the parameter `version` of `changes`.
         """
         instance_id = call.values["instanceId"]
         # Before the rest, so that a change meanwhile is one that `changes` tells of.
@@ -76,7 +77,7 @@ class _Instance:
         except UnreadableRow as error:
             # The page must open, because it shows the rows as they are stored.
             facts = {**_history_facts((), self._now()), "historyError": str(error)}
-        about = {"isEntity": is_entity(instance_id), "version": version, "now": utc_text(self._parts.clock.now())}
+        about = {"isEntity": is_entity(instance_id), "rowVersion": version, "now": utc_text(self._parts.clock.now())}
         return json_response({**_status_members(status), **facts, **about})
 
     async def changes(self, call: HttpCall) -> web.StreamResponse:
@@ -105,7 +106,12 @@ class _Instance:
         if not history:
             await self._status(instance_id)
             return json_response({"rows": [], "episodes": 0, "events": 0})
-        result = timeline(history, now=self._now())
+        services = self._hub.services
+        result = timeline(
+            history,
+            now=self._now(),
+            began_at=lambda task: services.work_log.began_at(WorkKey(instance_id, task)) if services else None,
+        )
         return json_response(
             {
                 "name": result.name,
@@ -118,6 +124,8 @@ class _Instance:
                 "runs": [_span_members(span) for span in result.runs[:_ROWS_LIMIT]],
                 "rows": [_row_of_timeline(row) for row in result.rows[:_ROWS_LIMIT]],
                 "isCut": len(result.rows) > _ROWS_LIMIT,
+                # Then no other host can run an activity whose begin is not known here.
+                "isOnlyHost": self._hub.is_only_host,
             }
         )
 
@@ -342,6 +350,7 @@ def _row_of_timeline(row: Row) -> dict[str, Any]:
             {
                 "scheduledAt": attempt.scheduled_at.text,
                 "scheduledIndex": attempt.scheduled_index,
+                "beganAt": _text_of(attempt.began_at),
                 "endedAt": _text_of(attempt.ended_at),
                 "endedIndex": attempt.ended_index,
                 "seenAt": _text_of(attempt.seen_at),

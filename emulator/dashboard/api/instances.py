@@ -124,7 +124,7 @@ def read_selection(query: Mapping[str, str]) -> Selection:
     statuses = frozenset(filter(None, query.get("status", "").split(",")))
     for status in statuses:
         if RuntimeStatus.from_wire_name(status) is None:
-            raise ApiError(400, f"'{status[:50]}' is no status of an instance.")
+            raise ApiError(400, f"'{status[:50]}' is not a status of an instance.")
     return Selection(
         statuses=statuses,
         names=frozenset(filter(None, query.get("name", "").split(","))),

@@ -208,7 +208,7 @@ class _Queues:
 
 
 def _origin_of(queue: str) -> str | None:
-    """Return the queue whose poison queue this is; None: it is no poison queue of a queue."""
+    """Return the queue whose poison queue this is; None: it is not a poison queue of a queue."""
     # The messages of a blob trigger are made by the host, which puts them again when the blob is written again.
     if not queue.endswith(POISON) or queue in (POISON, _BLOB_TRIGGER_POISON):
         return None
@@ -425,7 +425,7 @@ def _blob_name(call: HttpCall) -> str:
 
 
 def _text_of(content: bytes) -> str | None:
-    """Return the content as text; None if it is no text in UTF-8."""
+    """Return the content as text; None if it is not text in UTF-8."""
     # The last character may be cut.
     for end in islice(range(len(content), -1, -1), 4):
         with suppress(UnicodeDecodeError):

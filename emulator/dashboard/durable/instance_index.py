@@ -12,7 +12,7 @@ import asyncio
 import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from heapq import nlargest, nsmallest
 from typing import Any, Final
@@ -106,7 +106,10 @@ class Selection:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """A page of a list. `total`: number of selected instances. `counts`: by status, of all instances that are read."""
+    """A page of a list. `total`: number of selected instances.
+
+    `counts`: by status, of the instances that would be selected if the selection had no statuses.
+    """
 
     entries: Sequence[Entry]
     total: int
@@ -180,7 +183,12 @@ class InstanceIndex:
             counts = dict(Counter(entry.status for entry in entries))
             self._facts = (self.version, counts, sorted({entry.name for entry in entries}))
         _, counts, names = self._facts
-        selected = self.select(selection)
+        of_any_status = replace(selection, statuses=frozenset())
+        selected = self.select(of_any_status)
+        if of_any_status != Selection():
+            counts = dict(Counter(entry.status for entry in selected))
+        if selection.statuses:
+            selected = [entry for entry in selected if entry.status in selection.statuses]
         key = SORT_KEYS[sort]
 
         def order(entry: Entry) -> tuple[Any, str]:

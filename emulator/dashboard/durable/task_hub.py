@@ -10,8 +10,10 @@ from emulator.dashboard.durable.hub_reader import HubReader
 from emulator.dashboard.durable.instance_index import CLOCK_DIFFERENCE, InstanceIndex
 from emulator.dashboard.event_stream import pause
 from emulator.dashboard.parts import DashboardParts
+from emulator.diagnosis.opening import running_host
 from emulator.durable.core.identity import FunctionKind
 from emulator.extensions.durable.functions import TRIGGERS, find_function, name_of
+from emulator.extensions.durable.services import DurableServices
 
 # Each look is one request, which costs money in Azure.
 _LOCAL_PAUSE: Final = 0.7
@@ -47,6 +49,18 @@ class DashboardHub:
     def is_local(self) -> bool:
         """Whether the hub is in emulated storage."""
         return self._parts.accounts.is_emulated(self.connection)
+
+    @property
+    def services(self) -> DurableServices | None:
+        """The durable services of the host; None while it starts, or if the app has no durable functions."""
+        parts = self._parts
+        return running_host(parts.host, parts.worker, parts.configuration.root).services
+
+    @property
+    def is_only_host(self) -> bool:
+        """Whether this host reads all control queues of the hub, so that no other host is likely to work on it."""
+        queues = self._parts.hub_names.control_queues
+        return self.services is not None and set(queues) <= set(self.services.own_hub.owned_queues())
 
     async def wait_for_next_look(self, seconds: float | None = None) -> None:
         """Wait between two looks for changes of a page that is open. None: as long as storage of that kind needs."""

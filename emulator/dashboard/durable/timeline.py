@@ -2,14 +2,15 @@
 
 timeline(history, now=…) → Timeline(rows=[Row(kind=ACTIVITY, name="charge", attempts=[Attempt(…), Attempt(…)]), …], …)
 
-A history tells when a task was scheduled and when it ended, but not when an activity began to run, and not since when
-an orchestrator waits for an external event. Such times are left out instead of guessed.
+A history tells when a task was scheduled and when it ended, but not when an activity began to run: that is known of
+activities that this host runs or has run. Since when an orchestrator waits for an external event is not known at all.
+Times that are not known are left out instead of guessed.
 """
 
 from __future__ import annotations
 
 import enum
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -66,12 +67,14 @@ class Outcome(enum.Enum):
 class Attempt:
     """One execution of a task. `scheduled_index`, `ended_index`: positions of the two events in the history.
 
+    `began_at`: when an activity left its queue and began to run; None if that is not known, or has not happened.
     `seen_at`: time of the episode that received the result, which is later than `ended_at` while the host was busy,
     stopped, or the instance suspended.
     """
 
     scheduled_at: Instant
     scheduled_index: int
+    began_at: Instant | None = None
     ended_at: Instant | None = None
     ended_index: int | None = None
     seen_at: Instant | None = None
@@ -129,9 +132,14 @@ class Timeline:
     episodes: int = 0
 
 
-def timeline(history: Sequence[HistoryEvent], *, now: Instant) -> Timeline:
-    """Return the timeline of a history with at least one event."""
-    reading = _Reading(history[0].timestamp)
+def timeline(
+    history: Sequence[HistoryEvent], *, now: Instant, began_at: Callable[[int], Instant | None] = lambda task: None
+) -> Timeline:
+    """Return the timeline of a history with at least one event.
+
+    `began_at`: returns when the activity with an event id began to run, if that is known.
+    """
+    reading = _Reading(history[0].timestamp, began_at)
     for index, event in enumerate(history):
         reading.add(index, event)
     return reading.finish(history[-1].timestamp, now)
@@ -148,7 +156,8 @@ class _Timer:
 class _Reading:
     """State while the events of a history are read in order."""
 
-    def __init__(self, start: Instant) -> None:
+    def __init__(self, start: Instant, began_at: Callable[[int], Instant | None]) -> None:
+        self._began_at = began_at
         self._result = Timeline(name="", start=start, end=start, status=None)
         self._episode = start
         # Open attempts by the key of their result. Ids can repeat after non-determinism; the latest one counts.
@@ -238,6 +247,10 @@ class _Reading:
 
     def _schedule(self, kind: Kind, index: int, event: HistoryEvent, name: str, target: str | None) -> None:
         attempt = Attempt(scheduled_at=event.timestamp, scheduled_index=index)
+        began_at = self._began_at(event.event_id) if kind is Kind.ACTIVITY else None
+        # Event ids begin at 0 again in each execution, so an earlier time is that of the execution before.
+        if began_at is not None and began_at >= event.timestamp:
+            attempt.began_at = began_at
         row = self._retried(kind, name)
         if row is None:
             row = self._append(Row(kind=kind, name=name, event_id=event.event_id, attempts=[attempt], target=target))
@@ -329,6 +342,9 @@ class _Reading:
 def _end(attempt: Attempt, at: Instant, index: int, seen_at: Instant, outcome: Outcome) -> None:
     # Clocks of two hosts can differ, so a result may have an earlier time than its task.
     attempt.ended_at = max(at, attempt.scheduled_at)
+    # The message of an activity can be received again after the activity has ended.
+    if attempt.began_at is not None and attempt.began_at > attempt.ended_at:
+        attempt.began_at = None
     attempt.ended_index = index
     attempt.seen_at = max(seen_at, attempt.ended_at)
     attempt.outcome = outcome

@@ -47,6 +47,9 @@ export function needsKey(callback) {
 
 /** The URL of an endpoint. `query`: members that are null, undefined or "" are left out. */
 export function apiUrl(path, query = {}) {
+  // Browsers take an instance id such as ".." for the folder above, so it is sent as a parameter.
+  const dots = path.split("/").find((segment) => segment === "." || segment === "..");
+  if (dots) return apiUrl(path.split("/").map((segment) => (segment === dots ? "-" : segment)).join("/"), { ...query, dots });
   const given = Object.entries(query).filter(([, value]) => value !== null && value !== undefined && value !== "");
   const text = new URLSearchParams(given.map(([name, value]) => [name, String(value)])).toString();
   return `api/${path}${text ? `?${text}` : ""}`;

@@ -5,7 +5,7 @@ import { needsKey, setAccessKey, takeKeyFromAddress, useData } from "./api.js";
 import { onConnection } from "./events.js";
 import { address, match, navigate, useRoute } from "./router.js";
 import { setHostTime } from "./format.js";
-import { Button, Empty, ErrorBox, IconButton, Loading, StatusBadge } from "./components/basics.js";
+import { Button, Empty, ErrorBox, IconButton, Loading, PageHead, StatusBadge } from "./components/basics.js";
 import { Dialog } from "./components/dialog.js";
 import { Icon } from "./components/icons.js";
 import { Toasts } from "./components/toast.js";
@@ -32,7 +32,8 @@ function App() {
     // On narrow screens the navigation is a bar that scrolls.
     document.querySelector(".sidebar [aria-current]")?.scrollIntoView({ block: "nearest", inline: "nearest" });
   }, [section]);
-  const lost = !connected || (error && error.status === 0);
+  // A host that refuses the key does respond.
+  const lost = (!connected && ![401, 403].includes(error?.status)) || error?.status === 0;
   return html`
     <a class="skip" href="#main" onClick=${(event) => focusMain(event)}>Skip to the content</a>
     <nav class="sidebar" aria-label="Pages">
@@ -46,7 +47,8 @@ function App() {
                 <a
                   href=${address(path.split("/").filter(Boolean))}
                   aria-current=${path === section ? "page" : undefined}
-                  title=${`g ${key}`}
+                  aria-label=${nav}
+                  title=${`${nav} (g ${key})`}
                 >
                   <${Icon} name=${icon} /><span>${nav}</span>
                 </a>
@@ -76,7 +78,8 @@ function App() {
       </div>`}
       ${current
         ? html`<${PageFrame} key=${current.page.path} ...${current} query=${route.query} lost=${Boolean(lost)} />`
-        : html`<${ErrorBox} error=${{ message: `There is no page ${location.hash}.` }} />`}
+        : html`<${PageHead} title="Not found" />
+            <${ErrorBox} error=${{ message: `There is no page ${location.hash}.` }} />`}
     </main>
     ${dialog?.kind === "help" && html`<${HelpDialog} onClose=${() => setDialog(null)} />`}
     ${dialog?.kind === "key" && html`<${KeyDialog} status=${dialog.status} />`}
@@ -189,7 +192,7 @@ function KeyDialog({ status }) {
   };
   return html`<${Dialog}
     title="Access key"
-    onClose=${() => {}}
+    onClose=${null}
     onSubmit=${save}
     actions=${html`<${Button} kind="primary" onClick=${save}>Continue</${Button}>`}
   >

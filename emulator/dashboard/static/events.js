@@ -56,7 +56,7 @@ async function* eventsOf(response) {
         .join("\n");
       if (!data) continue;
       const event = JSON.parse(data);
-      // The host could not go on, for example because its storage is down.
+      // The host could not continue, for example because its storage is down.
       if (lines.includes("event: error")) throw new ApiError(event.error.status, event.error.message);
       yield event;
     }

@@ -289,7 +289,7 @@ class AzureStorageTaskHub:
     async def purge(self, instance_id: str) -> PurgeResult:
         """See `TaskHub`."""
         await self.create()
-        self._recent.forget(instance_id)
+        self._recent.forget(instance_id, is_purged=True)
         return await self._purger.purge(instance_id)
 
     async def purge_many(self, where: PurgeFilter) -> PurgeResult:

@@ -80,7 +80,7 @@ def blob_name_of(reference: str) -> str | None:
     try:
         path = urlsplit(reference).path
     except ValueError:
-        # A payload that is no URL, such as the text "https://[".
+        # A payload that is not a URL, such as the text "https://[".
         return None
     container, separator, blob = path.partition("-largemessages/")
     return unquote(blob) if separator and container and blob.endswith(".json.gz") else None

@@ -91,7 +91,7 @@ def _read_object(
 def _read_map(
     members: Mapping[str, Any] | None, read: Callable[[Any], object] = lambda value: value
 ) -> dict[str, Any] | None:
-    # A `$type` is no entry of the dictionary. Other programs leave it out.
+    # A `$type` is not an entry of the dictionary. Other programs leave it out.
     return None if members is None else {name: read(value) for name, value in members.items() if name != "$type"}
 
 

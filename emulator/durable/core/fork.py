@@ -365,7 +365,7 @@ class _Waits:
 
 def entity_requests(events: Sequence[HistoryEvent]) -> Sequence[tuple[EventSent, Request]]:
     """Return the requests to entities in a history: calls, signals and requests for locks."""
-    # Anyone can send events to entities; one that is no request expects no response.
+    # Anyone can send events to entities; one that is not a request expects no response.
     found = ((event, request_in(event)) for event in events if isinstance(event, EventSent))
     return [(event, request) for event, request in found if request is not None]
 

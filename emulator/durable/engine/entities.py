@@ -14,7 +14,7 @@ from emulator.durable.core.identity import EntityId, OrchestrationInstance, deri
 from emulator.durable.core.state import RuntimeState, begin_episode
 from emulator.durable.engine.orchestrations import without_new_events
 from emulator.durable.engine.services import EngineServices
-from emulator.durable.executor import EntityBatch, EntityBatchResult, EntityOperation, WorkAborted
+from emulator.durable.executor import EntityBatch, EntityOperation, WorkAborted
 from emulator.durable.hub import OrchestrationWorkItem
 from emulator.durable.tracing.hub_log import entity_label
 from emulator.ids import hyphenated
@@ -89,37 +89,34 @@ class EntityRunner:
                 for request in batch.operations
             ],
         )
-        result = await self._operate(call, batch.operations)
+        spans, executor, traced = self._services.spans, self._services.executor, None
+        if spans is None:
+            result = await executor.operate(call)
+        else:
+            with spans.operations(entity, batch.operations) as traced:
+                result = await executor.operate(call)
+                traced.results = result.results
         self._services.lifecycle.entities.operations_ended(call, result)
+        signals = []
+        for number, signal in enumerate(result.signals):
+            request = Request(
+                id=hyphenated(derived_id("signal", execution.execution_id, number)),
+                operation=signal.name,
+                is_signal=True,
+                input=signal.input,
+                parent=entity.instance_id,
+            )
+            if spans is not None and traced is not None and (sender := traced.sender_of(signal)) is not None:
+                request = spans.signal_of_entity(entity, signal.target, request, sender)
+            signals.append((signal.target, request))
         return BatchResult(
             exists=result.exists,
             state=result.state,
             responses=[
                 Response(operation.result, "Error" if operation.is_error else None) for operation in result.results
             ],
-            signals=[
-                (
-                    signal.target,
-                    Request(
-                        id=hyphenated(derived_id("signal", execution.execution_id, number)),
-                        operation=signal.name,
-                        is_signal=True,
-                        input=signal.input,
-                        parent=entity.instance_id,
-                    ),
-                )
-                for number, signal in enumerate(result.signals)
-            ],
+            signals=signals,
         )
-
-    async def _operate(self, call: EntityBatch, requests: Sequence[Request]) -> EntityBatchResult:
-        spans, executor = self._services.spans, self._services.executor
-        if spans is None:
-            return await executor.operate(call)
-        with spans.operations(call.entity, requests) as note_results:
-            result = await executor.operate(call)
-            note_results(result.results)
-            return result
 
 
 def _restored_status(item: OrchestrationWorkItem) -> EpisodeOutcome:

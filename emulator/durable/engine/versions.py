@@ -31,5 +31,5 @@ def _key(version: str, other: str) -> tuple[bool, tuple[int, ...], str]:
         parts = tuple(int(part) for part in version.split("."))
         # A missing part is -1 in System.Version of .NET, so 1.0 is less than 1.0.0.
         return True, parts + (-1,) * (4 - len(parts)), ""
-    # If one of the two is no number, both are compared as texts without case.
+    # If one of the two is not a number, both are compared as texts without case.
     return version != "", (), version.upper()

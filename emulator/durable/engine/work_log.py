@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from emulator.clock import Clock
 from emulator.durable.core.events import ExecutionStarted, TaskScheduled
@@ -15,8 +16,13 @@ from emulator.durable.core.identity import FunctionKind
 from emulator.durable.hub import ActivityWorkItem, OrchestrationWorkItem
 from emulator.instant import Instant
 
+Key = TypeVar("Key")
+Note = TypeVar("Note")
+
 # Failures and generations are kept for so many work items; the oldest are forgotten.
 _MOST_NOTES = 1000
+# Begins of activities are small, and a page shows those of one fan-out together.
+_MOST_BEGINS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +71,7 @@ class WorkLog:
         self._running: dict[WorkKey, RunningWork] = {}
         self._failed: dict[WorkKey, FailedWork] = {}
         self._generations: dict[str, Generations] = {}
+        self._begins: dict[WorkKey, Instant] = {}
 
     @property
     def running(self) -> Sequence[RunningWork]:
@@ -85,11 +92,20 @@ class WorkLog:
         """Return the work item if it runs now."""
         return self._running.get(key)
 
+    def began_at(self, key: WorkKey) -> Instant | None:
+        """Return when this host last began to run an activity; None if it did not, or has forgotten it."""
+        return self._begins.get(key)
+
     @contextmanager
     def running_work(self, kind: FunctionKind, item: OrchestrationWorkItem | ActivityWorkItem) -> Iterator[None]:
         """Note that a work item runs while entered. An exception counts as a failed attempt."""
-        key, name = _key_of(item), _name_of(item)
-        self._running[key] = RunningWork(key=key, kind=kind, name=name, since=self._now())
+        key, name, now = _key_of(item), _name_of(item), self._now()
+        self._running[key] = RunningWork(key=key, kind=kind, name=name, since=now)
+        if kind is FunctionKind.ACTIVITY:
+            # Removed and added, so that an attempt that is repeated is the last one to be forgotten.
+            self._begins.pop(key, None)
+            self._begins[key] = now
+            _forget_oldest(self._begins, _MOST_BEGINS)
         try:
             yield
         except Exception as error:
@@ -111,7 +127,7 @@ class WorkLog:
             attempts=1 + (before.attempts if before else 0),
             reason=reason,
         )
-        _forget_oldest(self._failed)
+        _forget_oldest(self._failed, _MOST_NOTES)
 
     def completed(self, item: OrchestrationWorkItem | ActivityWorkItem) -> None:
         """Note that the result of an attempt is stored."""
@@ -123,7 +139,7 @@ class WorkLog:
         self._generations[instance_id] = replace(
             before, count=before.count + 1, times=(*before.times[-1:], self._now())
         )
-        _forget_oldest(self._generations)
+        _forget_oldest(self._generations, _MOST_NOTES)
 
     def _now(self) -> Instant:
         return Instant.of(self._clock.now())
@@ -144,6 +160,6 @@ def _name_of(item: OrchestrationWorkItem | ActivityWorkItem) -> str:
     return next((event.name for event in events if isinstance(event, ExecutionStarted)), "")
 
 
-def _forget_oldest(notes: dict[WorkKey, FailedWork] | dict[str, Generations]) -> None:
-    if len(notes) > _MOST_NOTES:
-        del notes[next(iter(notes))]  # type: ignore[arg-type]
+def _forget_oldest(notes: dict[Key, Note], most: int) -> None:
+    if len(notes) > most:
+        del notes[next(iter(notes))]

@@ -5,9 +5,9 @@ Source: DurableTask.Core, Tracing/TraceHelper.cs; durable-extension, Correlation
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -28,8 +28,8 @@ from emulator.durable.core.events import (
 )
 from emulator.durable.core.identity import EntityId, OrchestrationInstance, RuntimeStatus
 from emulator.durable.core.state import RuntimeState
-from emulator.durable.core.traces import context_of, orchestration_span, with_span
-from emulator.durable.executor import OperationResult
+from emulator.durable.core.traces import context_of, orchestration_span, request_trace, with_span
+from emulator.durable.executor import EntitySignal, OperationResult
 from emulator.instant import Instant
 from emulator.telemetry.span_context import SpanContext, current_span, working_in
 from emulator.telemetry.spans import Attribute, Span, SpanKind, Tracer
@@ -42,6 +42,21 @@ _SCHEDULED: Final = (TaskScheduled, SubOrchestrationInstanceCreated, TimerCreate
 _CALL: Final = "call_entity"
 _SIGNAL: Final = "signal_entity"
 _RESULTS: Final = (TaskCompleted, TaskFailed, SubOrchestrationInstanceCompleted, SubOrchestrationInstanceFailed)
+
+
+@dataclass(slots=True)
+class BatchSpans:
+    """Spans of a batch of operations by request id. `results`: of the operations, to be set when they are known."""
+
+    contexts: Mapping[str, SpanContext]
+    results: Sequence[OperationResult] = ()
+
+    def sender_of(self, signal: EntitySignal) -> SpanContext | None:
+        """Return the span of the operation that has sent a signal; None: it is unknown, or not traced."""
+        # The SDK for Python (1.x) does not say which one it is. It is clear if there is only one.
+        if signal.request_id is None and len(self.results) == 1:
+            return next(iter(self.contexts.values()), None)
+        return self.contexts.get(signal.request_id or "")
 
 
 class DurableSpans:
@@ -105,8 +120,15 @@ class DurableSpans:
             yield replace(request, trace=TraceContext(context.trace_parent, context.trace_state or None))
 
     def _signal_span(
-        self, entity: EntityId, request: Request, scope: str, parent: SpanContext | None, span_id: str | None
+        self,
+        entity: EntityId,
+        request: Request,
+        scope: str,
+        parent: SpanContext | None,
+        span_id: str | None,
+        sender: EntityId | None = None,
     ) -> Span:
+        """Begin the span of a signal. `sender`: the entity that sends it; None: a client or an orchestration does."""
         return self._tracer.begin(
             _entity_name(entity, request),
             SpanKind.PRODUCER,
@@ -116,6 +138,7 @@ class DurableSpans:
                 "durabletask.type": "entity",
                 "durabletask.task.operation": _SIGNAL,
                 "durabletask.event.target_instance_id": entity.instance_id,
+                "durabletask.task.instance_id": None if sender is None else sender.instance_id,
                 "durabletask.task.scheduled_time": None if request.due is None else request.due.text7,
             },
             span_id=span_id,
@@ -124,10 +147,8 @@ class DurableSpans:
     # Entities --------------------------------------------------------------------------------------------------
 
     @contextmanager
-    def operations(
-        self, entity: EntityId, requests: Sequence[Request]
-    ) -> Iterator[Callable[[Sequence[OperationResult]], None]]:
-        """Record the operations of a batch. Yields a function that notes their results.
+    def operations(self, entity: EntityId, requests: Sequence[Request]) -> Iterator[BatchSpans]:
+        """Record the operations of a batch.
 
         A call has two spans, that of the caller from the request to the response and that of the operation, because the
         entity is the first to know both its ends. Requests without a trace context have none.
@@ -166,18 +187,15 @@ class DurableSpans:
                     },
                 )
             )
-        outcomes: Sequence[OperationResult] = ()
-
-        def note(results: Sequence[OperationResult]) -> None:
-            nonlocal outcomes
-            outcomes = results
-
+        batch = BatchSpans(
+            {request.id: span.context for request, span in zip(requests, operations, strict=True) if span is not None}
+        )
         # One call of the function runs the whole batch, so its invocation can belong to one of the spans only.
         first = next((span for span in operations if span is not None), None)
         with working_in(None if first is None else first.context):
-            yield note
+            yield batch
         elapsed = timedelta(0)
-        for call, operation, outcome in zip(calls, operations, outcomes, strict=True):
+        for call, operation, outcome in zip(calls, operations, batch.results, strict=True):
             # They ran one after the other, for as long as the function has measured.
             began, elapsed = elapsed, elapsed + timedelta(milliseconds=outcome.duration_ms)
             if operation is not None:
@@ -188,6 +206,18 @@ class DurableSpans:
                 self._tracer.end(operation, outcome.result if outcome.is_error else None, ended_at=start + elapsed)
             if call is not None:
                 self._tracer.end(call)
+
+    def signal_of_entity(self, sender: EntityId, target: EntityId, request: Request, parent: SpanContext) -> Request:
+        """Record that an entity signals another one. Return the request with the trace context for the target.
+
+        `parent`: the span of the operation that sends it.
+        """
+        # By the id of the request, so that a batch that is repeated after a crash sends the same message.
+        trace = request_trace(TraceContext(parent.trace_parent, parent.trace_state or None), request.id, is_signal=True)
+        context = context_of(trace)
+        if context is not None:
+            self._tracer.end(self._signal_span(target, request, _EXTENSION, parent, context.span_id, sender))
+        return replace(request, trace=trace)
 
     # Activities ------------------------------------------------------------------------------------------------
 

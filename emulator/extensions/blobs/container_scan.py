@@ -50,7 +50,7 @@ class ContainerScan:
         # Times of blobs have whole seconds.
         self._started_at = started_at.replace(microsecond=0)
         prefixes = [function.path.prefix for function in functions]
-        self._prefix = commonprefix(prefixes)  # noqa: RUF071 - these are no paths of files
+        self._prefix = commonprefix(prefixes)  # noqa: RUF071 - these are not paths of files
         # The ETag of each listed blob with which nothing remains to be done, by name.
         self._settled: dict[str, str] = {}
         self._is_first = True

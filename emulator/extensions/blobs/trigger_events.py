@@ -39,7 +39,7 @@ def blob_event(
     """
     path = f"{container}/{properties.name}"
     values, metadata = property_values(properties), dict(properties.metadata)
-    # The members of a JSON blob are no binding data, because the value is never a text.
+    # The members of a JSON blob are not binding data, because the value is never a text.
     event = TriggerEvent(
         value=value,
         metadata={

@@ -86,5 +86,5 @@ def _container(members: dict[str, object]) -> str:
 def _text(members: dict[str, object], name: str) -> str:
     value = members[name]
     if not isinstance(value, str):
-        raise TypeError(f"{name} is no text")
+        raise TypeError(f"{name} is not text")
     return value

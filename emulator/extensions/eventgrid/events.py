@@ -35,7 +35,7 @@ _FORMS: Final = (
 
 
 class InvalidEvent(EmulatorError):
-    """An item of an Event Grid output is no event. The message begins with the text of the Azure SDK."""
+    """An item of an Event Grid output is not an event. The message begins with the text of the Azure SDK."""
 
 
 class Schema(enum.Enum):

@@ -87,7 +87,7 @@ def _of_connection(name: str, settings: Settings) -> Topic:
             continue
         setting, endpoint = f"{section_name}__{_ENDPOINT}", section[_ENDPOINT.lower()].strip()
         _check_endpoint(endpoint, setting)
-        # azure-identity is no dependency of azemu: only connections with an identity need it.
+        # azure-identity is not a dependency of azemu: only connections with an identity need it.
         if endpoint and importlib.util.find_spec("azure.identity") is None:
             raise TopicNotConfigured(
                 f"The Event Grid connection in the settings '{section_name}__…' uses an identity, which needs the "

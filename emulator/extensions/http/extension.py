@@ -43,7 +43,7 @@ BODY_LIMIT_SETTING: Final = "FUNCTIONS_REQUEST_BODY_SIZE_LIMIT"
 
 _MAX_BODY_BYTES: Final = 104_857_600
 
-# A percent-encoded character such as %20 is no setting, and names of settings rarely begin with a digit.
+# A percent-encoded character such as %20 is not a setting, and names of settings rarely begin with a digit.
 _SETTING_IN_ROUTE: Final = re.compile(r"%([A-Za-z_][\w.:\-]*)%")
 
 # Source: AuthorizationLevel.cs of the Functions host. Functions in Python use the first three.

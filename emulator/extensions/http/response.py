@@ -99,7 +99,7 @@ def _checked(response: RenderedResponse) -> RenderedResponse:
 
 
 def check_header(name: str, value: str) -> None:
-    """Raise ResponseRefused if a header cannot be sent: its name is no token, or its value is not printable ASCII."""
+    """Raise ResponseRefused if a header cannot be sent: its name is not a token or its value not printable ASCII."""
     if not HEADER_NAME.fullmatch(name):
         raise ResponseRefused(
             f"The function returned an HTTP header with the name {name!r}, which cannot be sent. Use letters, digits "

@@ -28,7 +28,7 @@ _INT64: Final = range(-(2**63), 2**63)
 
 
 class InvalidEntity(EmulatorError):
-    """An item of a table output is no entity. The message begins with the extension's text."""
+    """An item of a table output is not an entity. The message begins with the extension's text."""
 
 
 @dataclass(frozen=True, slots=True)

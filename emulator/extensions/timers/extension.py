@@ -168,7 +168,7 @@ def _warn(context: ExtensionContext, zone: LocalZone) -> None:
     except ConnectionNotConfigured:
         _log.warning(
             "The app has no storage (AzureWebJobsStorage), so timer functions run without a stored status: a run that "
-            "is missed while the host is stopped is not made up for, and other hosts of the app run them, too."
+            "is missed while the host is stopped is not caught up, and other hosts of the app run them, too."
         )
     except EmulatorError:
         return  # A wrong connection: the listeners report it.

@@ -39,7 +39,7 @@ _CHECK_INTERVAL: Final = timedelta(seconds=30)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timer:
-    """A timer function. `status_blob` None: runs are not monitored, so that a missed one is not made up for."""
+    """A timer function. `status_blob` None: runs are not monitored, so that a missed one is not caught up."""
 
     function: str
     schedule: Schedule
@@ -101,7 +101,7 @@ class TimerListener:
                 occasion = Occasion.SCHEDULED
 
     async def _start(self) -> tuple[ScheduleStatus, Occasion]:
-        """Return the status to go on with, and the occasion of the first run."""
+        """Return the status to continue with, and the occasion of the first run."""
         timer, now = self._timer, self._now()
         _log.debug(
             "The '%s' timer is using the schedule '%s' and the local time zone: '%s'",
@@ -194,7 +194,7 @@ class TimerListener:
         try:
             await blob.write(status)
         except EmulatorError as error:
-            # The schedule continues: only a later start would repeat this run, or not make up for a missed one. In an
+            # The schedule continues: only a later start would repeat this run, or not catch up a missed one. In an
             # outage this would be a line for every run, and the account has logged it.
             _log.log(
                 logging.DEBUG if isinstance(error, StorageOutage) else logging.ERROR,

@@ -131,7 +131,7 @@ def local_zone(name: str | None) -> LocalZone:
         return LocalZone(name, ZoneInfo(name))
     except (ZoneInfoNotFoundError, ValueError, OSError):
         raise ConfigurationError(
-            f"The setting TZ is '{name}', which is no time zone that this computer knows. Use a name of the IANA "
+            f"The setting TZ is '{name}', which is not a time zone that this computer knows. Use a name of the IANA "
             "database, such as Europe/Berlin, or UTC. If the name is right, install the zones: pip install tzdata."
         ) from None
 

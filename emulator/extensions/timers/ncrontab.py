@@ -1,8 +1,8 @@
 """NCRONTAB expressions: parsing, canonical text, and the next matching time of the wall clock.
 
 The grammar is that of the NCrontab library, which the Functions host uses. It differs from cron: there are five or six
-fields (seconds first), Sunday is 0 and 7 is no day, reversed ranges are swapped and never wrapped, day of month and day
-of week must both match. Time zones are the subject of schedule.py.
+fields (seconds first), Sunday is 0 and 7 is not a day, reversed ranges are swapped and never wrapped, day of month and
+day of week must both match. Time zones are the subject of schedule.py.
 Source: docs/protocol/functions-host.md 8.2.
 """
 
@@ -41,7 +41,7 @@ MACROS: Final = {
 
 
 class NotNcrontab(EmulatorError):
-    """A text is no NCRONTAB expression. The message says which part is wrong and what to write instead."""
+    """A text is not a NCRONTAB expression. The message says which part is wrong and what to write instead."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +79,8 @@ class _Field:
         match = _STEP.fullmatch(step_text)
         step = int(match[1] + match[2]) if match else None
         if slash and (step is None or abs(step) > _MAX_INT):
-            raise NotNcrontab(f"the step '{step_text}' of '{item}' in the {self.title} field is no whole number")
-        # The first character is no separator, because NCrontab looks for the dash behind it.
+            raise NotNcrontab(f"the step '{step_text}' of '{item}' in the {self.title} field is not a whole number")
+        # The first character is not a separator, because NCrontab looks for the dash behind it.
         dash = base.find("-", 1)
         if base == _ALL:
             first, last = self.low, self.high
@@ -113,7 +113,7 @@ class _Field:
             return "is not supported: NCRONTAB has no L, W and #"
         if self.names:
             return f"is neither a number from {self.low} to {self.high} nor an English name such as {self.names[0][:3]}"
-        return f"is no number from {self.low} to {self.high}, range (1-5), list (1,5) or step (*/5)"
+        return f"is not a number from {self.low} to {self.high}, range (1-5), list (1,5) or step (*/5)"
 
 
 _FIELDS: Final = (

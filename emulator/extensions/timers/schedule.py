@@ -43,7 +43,7 @@ class CronSchedule:
 
     @property
     def can_be_monitored(self) -> bool:
-        """Whether a missed run may be made up for: not of a schedule that occurs several times in a minute."""
+        """Whether a missed run may be caught up: not of a schedule that occurs several times in a minute."""
         return not self.expression.runs_within_minutes
 
     def next_after(self, moment: Instant) -> Instant:
@@ -90,7 +90,7 @@ class ConstantSchedule:
 
     @property
     def can_be_monitored(self) -> bool:
-        """Whether a missed run may be made up for: only with at least a minute between two runs."""
+        """Whether a missed run may be caught up: only with at least a minute between two runs."""
         return self.interval >= _SHORTEST_MONITORED
 
     def next_after(self, moment: Instant) -> Instant:

@@ -1,6 +1,6 @@
 """Schedule status of a timer function: its stored form, and what a start makes of it.
 
-The status says when the function has run and will run next, so that a host that starts later can make up for a missed
+The status says when the function has run and will run next, so that a host that starts later can catch up a missed
 run. Source: docs/protocol/functions-host.md 8.2 (webjobs-sdk-extensions: ScheduleStatus, ScheduleMonitor).
 """
 
@@ -81,7 +81,7 @@ def decode(content: bytes, zone: LocalZone) -> ScheduleStatus | None:
     except (ValueError, RecursionError):
         raise InvalidStatus("it is not JSON") from None
     if not isinstance(members, dict):
-        raise InvalidStatus("it is no JSON object")
+        raise InvalidStatus("it is not a JSON object")
     # .NET compares names without letter case.
     by_name = {str(name).lower(): value for name, value in members.items()}
     return ScheduleStatus(*(_time(name, by_name.get(name.lower()), zone) for name in ("Last", "Next", "LastUpdated")))
@@ -97,7 +97,7 @@ def status_at_start(stored: ScheduleStatus | None, schedule: Schedule, now: Inst
     expected = schedule.next_after(basis)
     if stored.next == expected:
         return StartStatus(stored, None, is_past_due=now > stored.next)
-    # The schedule has changed. What the new one has missed is not made up for, because it did not exist then.
+    # The schedule has changed. What the new one has missed is not caught up, because it did not exist then.
     if now > expected:
         basis, expected = now, schedule.next_after(now)
     changed = ScheduleStatus(UNSET, expected, basis)
@@ -121,7 +121,7 @@ def _time(name: str, value: Any, zone: LocalZone) -> Instant:
             return NEVER
         moment = Instant.parse(value)
     except (TypeError, ValueError, AttributeError):
-        raise InvalidStatus(f"{name} is {json.dumps(value)[:100]}, which is no time") from None
+        raise InvalidStatus(f"{name} is {json.dumps(value)[:100]}, which is not a time") from None
     # A time without an offset is local.
     has_offset = value[-1] in "Zz" or value[-6] in "+-" or value[-5] in "+-"
     return moment if has_offset else zone.instant(moment.datetime.replace(tzinfo=None))

@@ -70,7 +70,7 @@ async def install(cache: Path, node: Node, *, clock: Clock, print_line: PrintLin
     """
     folder = cache / copy_name()
     # npm installs into a folder with a temporary name, which is renamed when it is complete. So a killed installation
-    # leaves nothing that looks usable, and of two at the same time the first one wins.
+    # leaves nothing that looks complete, and of two at the same time the first one wins.
     unfinished = cache / f"{folder.name}{_UNFINISHED}{new_id()}"
     print_line(
         f"Azurite is not installed. Downloading version {VERSION} to {cache} (once, about 360 MB) … "

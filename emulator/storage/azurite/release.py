@@ -2,7 +2,7 @@
 
 The folder `npm` beside this module is part of azemu's wheel. Its package.json is the only place of the version; `make
 lock` writes its package-lock.json. The lock file has the hash of each package and no address, so that npm downloads
-from the registry of the user's configuration and still accepts nothing but the packages that azemu was tested with.
+from the registry of the user's configuration and accepts only the packages that azemu was tested with.
 """
 
 from __future__ import annotations

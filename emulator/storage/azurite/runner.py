@@ -7,7 +7,7 @@ data and ends, and then this process.
 
 The runner sends lines of JSON to every connection: `{"folder": …, "process": id}` first, `{"line": …}` for the user,
 `{"listening": ports, "origin": …}` when Azurite answers, `{"restarted": true}` after a crash of Azurite, and
-`{"error": …}` before it gives up. It reads nothing but the end of a connection.
+`{"error": …}` before it gives up. It reads only the end of a connection.
 """
 
 from __future__ import annotations

@@ -127,5 +127,5 @@ def _number(text: str, base: int) -> int:
     """Return a number of ASCII digits. Raises ValueError: `int` alone accepts signs, blanks and underscores."""
     # Fifteen digits are more than any size, and a limit for the time of `int`.
     if not re.fullmatch("[0-9A-Fa-f]{1,15}", text, re.ASCII):
-        raise ValueError(f"{text[:40]!r} is no number")
+        raise ValueError(f"{text[:40]!r} is not a number")
     return int(text, base)

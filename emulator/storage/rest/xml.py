@@ -29,7 +29,7 @@ def queue_message(text: str, *, ascii_only: bool) -> bytes:
 
 def parse(body: bytes) -> Element:
     """Parse the body of a response. Raises ElementTree.ParseError."""
-    # The body comes from the user's own storage, so entity expansion attacks are no concern.
+    # The body comes from the user's own storage, so entity expansion attacks need no defence.
     return ElementTree.fromstring(body)
 
 

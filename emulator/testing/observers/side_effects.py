@@ -98,7 +98,7 @@ _SOCKET_METHODS = frozenset(
     ("connect", "connect_ex", "send", "sendall", "sendto", "recv", "recv_into", "recvfrom", "accept")
 )
 
-# Calls through this code are no decisions of the orchestrator: imports, texts of tracebacks, the time of a log record,
+# Calls through this code are not decisions of the orchestrator: imports, texts of tracebacks, the time of a log record,
 # finalizers, the SDK, missing parts of a parsed date, time zone rules, what a library does on its first use.
 _IMPORT_SYSTEM = "<frozen importlib"
 _ALLOWED_FILES = frozenset((inspect.__file__, linecache.__file__, weakref.__file__))

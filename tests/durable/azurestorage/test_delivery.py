@@ -240,6 +240,15 @@ def test_a_repeated_answer_is_discarded_when_the_first_is_stored() -> None:
     check(plan(history(scheduled(0), first.task.event), [again]), discard=[again])
 
 
+def test_the_result_of_an_action_that_was_never_stored_is_discarded() -> None:
+    """A host was killed after it had sent a timer; the repeated episode had other messages and called an activity."""
+    timer = TimerCreated(timestamp=NOW, event_id=1, fire_at=NOW)
+    of_timer, of_activity = fired(0), result(1)
+    planned = plan(history(scheduled(0), timer), [of_timer, of_activity, fired(1), result(0)])
+    assert planned.discard == [of_timer, of_activity]
+    assert [each.task.event for each in planned.run] == [fired(1).task.event, result(0).task.event]
+
+
 def test_a_negative_timer_id_of_another_backend_may_repeat() -> None:
     first, again = fired(-100), fired(-100)
     dummy = TimerCreated(timestamp=NOW, event_id=-100, fire_at=NOW)

@@ -128,6 +128,23 @@ async def test_instances_complete_after_the_storage_went_back(
     assert 'if their instances still wait for them: event "go" to "i0", a signal to "@counter@a".' in caplog.text
 
 
+async def test_a_lost_start_is_named_even_if_the_last_checkpoint_of_its_instance_is_younger(
+    tmp_path: Path, clock: VirtualClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = Store(tmp_path / "store.db")
+    async with open_host(store, clock) as world:
+        await world.hub.create()
+        store.save()
+        await world.start("steps", 2, id="late")
+        await clock.sleep(3)
+        store.go_back(messages_too=True)
+
+        async def is_named() -> bool:
+            return 'Instance "late" is lost with its start. Start it again.' in caplog.text
+
+        await eventually(is_named, "the lost start in the log", within=30, clock=clock)
+
+
 async def test_a_host_that_is_started_after_the_loss_repairs_the_instances(
     tmp_path: Path, clock: VirtualClock, caplog: pytest.LogCaptureFixture
 ) -> None:

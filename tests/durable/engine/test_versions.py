@@ -24,7 +24,7 @@ NONE, STRICT, OLDER = VersionMatch.NONE, VersionMatch.STRICT, VersionMatch.CURRE
         (OLDER, "1.10", "1.9", True),
         (OLDER, "1.9", "1.10", False),
         (OLDER, "1.0", "1.0.0", False),
-        (OLDER, "2", "10", True),  # one number alone is no version for .NET, and as text "10" comes before "2"
+        (OLDER, "2", "10", True),  # one number alone is not a version for .NET, and as text "10" comes before "2"
         (OLDER, "beta", "ALPHA", True),
         (OLDER, "alpha", "beta", False),
     ],

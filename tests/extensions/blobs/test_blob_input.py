@@ -90,7 +90,7 @@ RECORDED = {"InString": "str", "InBytes": "bytes", "InStream": "InputStream", "I
 async def test_values_are_the_recorded_ones(tmp_path: Path) -> None:
     calls = [step["test"] for step in TRIGGERS.steps("blob_bindings") if step["test"].startswith("call In")]
     received = TRIGGERS.received("blob_bindings")
-    # The three starts of the recorded host: a text, a missing blob, bytes that are no text.
+    # The three starts of the recorded host: a text, a missing blob, bytes that are not text.
     blobs = iter(["x.txt"] * 4 + ["missing.txt"] * 4 + ["bin"] * 2)
     checked = 0
     async with run_app(tmp_path, HTTP_APP, SHOWN, INPUTS) as app:

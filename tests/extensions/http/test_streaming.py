@@ -190,7 +190,7 @@ async def test_a_function_that_fails(site: RunningApp, caplog: pytest.LogCapture
     answer = await site.get("/api/fails")
     assert (answer.status, answer.text) == (500, "Internal Server Error")
     await logged(caplog, "Exception: ValueError: boom")
-    # The frames of the web framework are no business of the user.
+    # The frames of the web framework do not concern the user.
     assert "starlette" not in caplog.text
 
 

@@ -87,7 +87,7 @@ async def test_a_message_has_its_facts(tmp_path: Path, clock: VirtualClock) -> N
         assert expires == str(put.expires_at.replace(microsecond=0))
         locked_for = datetime.fromisoformat(next_visible) - put.inserted_at
         assert timedelta(minutes=10, seconds=-1) < locked_for <= clock.now() - put.inserted_at + timedelta(minutes=10)
-        # A message that never expires; bytes that are no text.
+        # A message that never expires; bytes that are not text.
         await account.queue("bytes").put(encoded(b"\xff\x00"))
         [_, _, body, _, _, [_, expires, _]] = (await noted(tmp_path, 2, clock))[1]
         assert (body, expires) == ("ff00", "9999-12-31 23:59:59+00:00")

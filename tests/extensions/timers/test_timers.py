@@ -122,7 +122,7 @@ async def test_a_start_makes_up_for_one_missed_run(folder: Path, tmp_path: Path,
         assert runs(app) == [[True, last, missed]]
         await advance_to(app, "15:30")
         assert [run[0] for run in runs(app)] == [True, False]
-        # Without monitoring nothing is stored, so nothing is made up for.
+        # Without monitoring nothing is stored, so nothing is caught up.
         assert runs(app, "unmonitored") == [[False, None, None]]
         assert await stored(app, "unmonitored") is None
 
@@ -359,7 +359,7 @@ async def test_a_clock_that_is_set_does_not_silence_a_timer(
         # As in real time, the listener looks at the clock now and then.
         with clock.running(upkeep=True):
             await clock.sleep(30 * 60)
-        # Forward: what was missed is made up for by one run.
+        # Forward: what was missed is caught up by one run.
         assert caplog.text.count("Executed 'Functions.tick' (Succeeded") - before == (3 if hours < 0 else 4)
 
 

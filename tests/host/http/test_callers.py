@@ -93,10 +93,10 @@ async def test_names_of_the_setting_and_of_the_option_are_accepted(tmp_path: Pat
 
 
 @pytest.mark.parametrize("text", ["http://a", "a:7071", "[::1]:80", "*", "a b", "a/b", "-"])
-def test_what_is_no_host_name_is_refused(tmp_path: Path, text: str) -> None:
-    with pytest.raises(ConfigurationError, match=r"--host-names: .* is no host name"):
+def test_what_is_not_a_host_name_is_refused(tmp_path: Path, text: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"--host-names: .* is not a host name"):
         configure(StartOptions(app=tmp_path, host_names=f"a,{text}"), os.environ)
-    with pytest.raises(ConfigurationError, match=r"the setting AZEMU_ALLOWED_HOSTS: .* is no host name"):
+    with pytest.raises(ConfigurationError, match=r"the setting AZEMU_ALLOWED_HOSTS: .* is not a host name"):
         configure(StartOptions(app=tmp_path, settings={"AZEMU_ALLOWED_HOSTS": text}), os.environ)
 
 

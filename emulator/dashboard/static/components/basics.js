@@ -130,6 +130,10 @@ export const PageHead = ({ title, subtitle, actions }) =>
     <div class="actions">${actions}</div>
   </header>`;
 
+/** A page that has no data yet. `error`: why it has none; null while it is loaded. */
+export const NotLoaded = ({ title, error, onRetry }) =>
+  html`<${PageHead} title=${title} />${error ? html`<${ErrorBox} error=${error} onRetry=${onRetry} />` : html`<${Loading} />`}`;
+
 /** A text field for filters; the key "/" puts the cursor into the first one of a page. */
 export const SearchField = ({ value, onInput, placeholder, label = placeholder, ...others }) =>
   html`<label class="search">

@@ -6,12 +6,20 @@
 import { html, render, useEffect, useRef } from "../html.js";
 import { Button, IconButton } from "./basics.js";
 
-/** `onSubmit`: called for Enter in a field; the last of `actions` should do the same. `wide`: for editors. */
+/**
+ * `onSubmit`: called for Enter in a field; the last of `actions` should do the same. `onClose` null: it stays open.
+ * `wide`: for editors.
+ */
 export function Dialog({ title, onClose, onSubmit, actions, children, wide = false }) {
   const element = useRef(null);
   useEffect(() => {
     const dialog = element.current;
     dialog.showModal();
+    // The browser would choose the first control, which is the one that closes the dialog.
+    if (!dialog.querySelector("[autofocus]")) {
+      const fields = dialog.querySelector(".content :is(input, select, textarea):not(:disabled)");
+      (fields ?? dialog.querySelector("footer button"))?.focus();
+    }
     return () => dialog.close();
   }, []);
   const submit = (event) => {
@@ -24,14 +32,14 @@ export function Dialog({ title, onClose, onSubmit, actions, children, wide = fal
     aria-label=${title}
     onCancel=${(event) => {
       event.preventDefault();
-      onClose();
+      onClose?.();
     }}
-    onClick=${(event) => event.target === event.currentTarget && onClose()}
+    onClick=${(event) => event.target === event.currentTarget && onClose?.()}
   >
     <form method="dialog" onSubmit=${submit}>
       <header>
         <h2>${title}</h2>
-        <${IconButton} icon="close" label="Close" onClick=${onClose} />
+        ${onClose && html`<${IconButton} icon="close" label="Close" onClick=${onClose} />`}
       </header>
       <div class="content">${children}</div>
       ${actions && html`<footer>${actions}</footer>`}

@@ -11,11 +11,16 @@ const CAP = 20000;
 const TOKENS = /("(?:[^"\\]|\\[^])*(?:"|\\?$))(\s*:)?|\b(true|false|null)\b|(-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?)/g;
 
 /** The text in JSON, indented, if it is JSON; else the text itself. */
-export function indented(text) {
+export const indented = (text) => rewritten(text, 2);
+
+/** The text in one line, with characters instead of escapes such as \u00fc if it is JSON. */
+export const readable = (text) => (text.includes("\\u") ? rewritten(text) : text).replace(/\s+/g, " ");
+
+function rewritten(text, indent) {
   try {
     const value = JSON.parse(text);
     // Numbers that JavaScript would round stay as they are written.
-    return typeof value === "object" && value !== null && !/\d{16}/.test(text) ? JSON.stringify(value, null, 2) : text;
+    return typeof value === "number" || /\d{16}/.test(text) ? text : JSON.stringify(value, null, indent);
   } catch {
     return text;
   }

@@ -6,13 +6,27 @@
 import { html, useMemo, useState } from "../html.js";
 
 /**
- * `columns`: `render` default: the member `key`; `sort`: returns what to sort by, absent: not sortable.
+ * `columns`: `render` default: the member `key`; `label`: spoken instead of an empty `title`; `sort`: returns what to sort by, absent: not sortable.
  * `sorted`: { key, descending } the initial order; null: that of `rows`. `onRow(row)`: a click or Enter opens a row.
  * `ordered`: { key, descending }, with `onOrder(key)`: the page sorts the rows, by any of the columns.
  * `selected`: a Set of keys, `onSelect(set)`: shows a column of check boxes. `empty`: shown instead of no rows.
- * `expanded(row)`: returns a second row with details, or null.
+ * `expanded(row)`: returns a second row with details, or null. `blocks`: on narrow screens a row becomes a block.
  */
-export function Table({ columns, rows, rowKey, onRow, sorted = null, selected, onSelect, empty, expanded, label, ordered, onOrder }) {
+export function Table({
+  columns,
+  rows,
+  rowKey,
+  onRow,
+  sorted = null,
+  selected,
+  onSelect,
+  empty,
+  expanded,
+  label,
+  ordered,
+  onOrder,
+  blocks = columns.length > 3,
+}) {
   const [ownOrder, setOrder] = useState(sorted);
   const order = onOrder ? ordered : ownOrder;
   const shown = useMemo(() => {
@@ -38,7 +52,7 @@ export function Table({ columns, rows, rowKey, onRow, sorted = null, selected, o
     onRow(row);
   };
   return html`<div class="table-frame" tabindex="-1">
-    <table class=${columns.length > 3 ? "table many-columns" : "table"} aria-label=${label}>
+    <table class=${blocks ? "table blocks" : "table"} aria-label=${label}>
       <thead>
         <tr>
           ${selected &&
@@ -51,7 +65,7 @@ export function Table({ columns, rows, rowKey, onRow, sorted = null, selected, o
             />
           </th>`}
           ${columns.map(
-            ({ key, title, sort, align, width }) =>
+            ({ key, title, label: spoken, sort, align, width }) =>
               html`<th
                 key=${key}
                 class=${align ?? ""}
@@ -62,7 +76,7 @@ export function Table({ columns, rows, rowKey, onRow, sorted = null, selected, o
                   ? html`<button type="button" class="sort" onClick=${() => toggleOrder(key)}>
                       ${title}<span aria-hidden="true">${order && order.key === key ? (order.descending ? " ↓" : " ↑") : ""}</span>
                     </button>`
-                  : title}
+                  : title || html`<span class="visually-hidden">${spoken}</span>`}
               </th>`,
           )}
         </tr>

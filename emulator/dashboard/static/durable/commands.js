@@ -1,10 +1,9 @@
 // Actions as texts to copy: curl, the command line of azemu, and a test with emulator.testing.
 
-import { eventBody } from "./management.js";
+import { eventBody, segment } from "./management.js";
 import { encodedBody } from "./payloads.js";
 
 const shell = (text) => (/^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`);
-const part = encodeURIComponent;
 
 /** The JSON text as a Python literal. */
 function python(json) {
@@ -52,7 +51,7 @@ export function startCommands(name, json, id, expected = null) {
   const named = id ? `, ${JSON.stringify(id)}` : "";
   const input = json.trim() ? `, client_input=${python(json)}` : "";
   return {
-    curl: curl("POST", `orchestrators/${part(name)}${id ? `/${part(id)}` : ""}`, encodedBody(json)),
+    curl: curl("POST", `orchestrators/${segment(name)}${id ? `/${segment(id)}` : ""}`, encodedBody(json)),
     cli: `azemu durable start ${shell(name)}${data}${id ? ` --id ${shell(id)}` : ""}`,
     pytest: TEST(
       `instance_id = await azemu.client.start_new(${JSON.stringify(name)}${named}${input})
@@ -67,7 +66,7 @@ export function raiseCommands(id, name, json, asText) {
   const data = text ? ` ${shell(text)}` : "";
   const value = json.trim() ? `, ${python(json)}` : "";
   return {
-    curl: curl("POST", `instances/${part(id)}/raiseEvent/${part(name)}`, eventBody(json, asText)),
+    curl: curl("POST", `instances/${segment(id)}/raiseEvent/${segment(name)}`, eventBody(json, asText)),
     cli: `azemu durable raise ${shell(id)} ${shell(name)}${data}`,
     pytest: `await azemu.client.raise_event(${JSON.stringify(id)}, ${JSON.stringify(name)}${value})`,
   };
@@ -77,7 +76,7 @@ export function signalCommands(entity, key, operation, json) {
   const data = json.trim() ? ` ${shell(json.trim())}` : "";
   const value = json.trim() ? `, ${python(json)}` : "";
   return {
-    curl: curl("POST", `entities/${part(entity)}/${part(key)}?op=${part(operation)}`, encodedBody(json)),
+    curl: curl("POST", `entities/${segment(entity)}/${segment(key)}?op=${encodeURIComponent(operation)}`, encodedBody(json)),
     cli: `azemu durable signal ${shell(`${entity}@${key}`)} ${shell(operation)}${data}`,
     pytest: `await azemu.client.signal_entity(df.EntityId(${JSON.stringify(entity)}, ${JSON.stringify(key)}), ${JSON.stringify(operation)}${value})`,
   };
@@ -85,7 +84,7 @@ export function signalCommands(entity, key, operation, json) {
 
 export function statusCommands(id) {
   return {
-    curl: curl("GET", `instances/${part(id)}?showHistory=true&showHistoryOutput=true`),
+    curl: curl("GET", `instances/${segment(id)}?showHistory=true&showHistoryOutput=true`),
     cli: `azemu durable show ${shell(id)} --history`,
     pytest: `status = await azemu.client.get_status(${JSON.stringify(id)}, show_history=True)`,
   };

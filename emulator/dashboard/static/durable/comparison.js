@@ -2,12 +2,12 @@
 
 import { html, useState } from "../html.js";
 import { useData } from "../api.js";
-import { duration } from "../format.js";
+import { count, duration, plural } from "../format.js";
 import { address, setQuery } from "../router.js";
-import { Button, Empty, ErrorBox, Loading, StatusBadge } from "../components/basics.js";
+import { Button, Empty, ErrorBox, Loading, RelativeTime, StatusBadge } from "../components/basics.js";
 import { Table } from "../components/table.js";
-import { HostTime } from "./dialogs.js";
 import { preview } from "./payloads.js";
+import { KINDS } from "./timeline.js";
 
 const CHANGES = { same: ["same", "grey"], outcome: ["other outcome", "yellow"], onlyLeft: ["only here", "red"], onlyRight: ["only there", "red"] };
 
@@ -55,7 +55,7 @@ export function Comparison({ path, id, name, other }) {
                   html`<button type="button" class="link mono" onClick=${() => setQuery({ with: instanceId })}>${instanceId}</button>`,
               },
               { key: "status", title: "Status", render: ({ status }) => html`<${StatusBadge} status=${status} />` },
-              { key: "created", title: "Created", render: ({ createdAt }) => html`<${HostTime} time=${createdAt} now=${runs.now} />` },
+              { key: "created", title: "Created", render: ({ createdAt }) => html`<${RelativeTime} time=${createdAt} />` },
             ]}
           />
         </section>`}
@@ -74,14 +74,14 @@ function Result({ path, other }) {
   const facts = [
     ["Status", (side) => html`<${StatusBadge} status=${side.status} />`],
     ["Duration", (side) => duration(side.tookMs)],
-    ["Input", (side) => html`<span class="mono">${preview(side.input, 300)}</span>`],
-    ["Output", (side) => html`<span class="mono">${preview(side.output, 300)}</span>`],
+    ["Input", (side) => side.input && html`<span class="mono">${preview(side.input, 300)}</span>`],
+    ["Output", (side) => side.output && html`<span class="mono">${preview(side.output, 300)}</span>`],
     ["Version", (side) => side.version],
   ].filter(([, show]) => [left, right].some((side) => show(side)));
   return html`<section class="panel">
       <div class="table-frame">
         <table class="table even-columns" aria-label="Both runs">
-          <thead><tr><th></th><th>here</th><th>there</th></tr></thead>
+          <thead><tr><td></td><th>here</th><th>there</th></tr></thead>
           <tbody>
             <tr>
               <th scope="row">Instance</th>
@@ -95,8 +95,8 @@ function Result({ path, other }) {
     </section>
     <p>
       ${different.length
-        ? `${different.length} of ${steps.length} steps differ; the first is ${different[0].name}.`
-        : `Both runs made the same ${steps.length} steps.`}
+        ? `${count(different.length)} of ${plural(steps.length, "step")} differ; the first is ${different[0].name}.`
+        : `Both runs made the same ${plural(steps.length, "step")}.`}
       ${steps.length > 200 &&
       different.length > 0 &&
       html` <button type="button" class="link" onClick=${() => setAll(!all)}>${all ? "Show differences only" : "Show all steps"}</button>`}
@@ -108,7 +108,7 @@ function Result({ path, other }) {
         rowKey=${({ index }) => index}
         columns=${[
           { key: "index", title: "#", align: "right", render: ({ index }) => index + 1 },
-          { key: "kind", title: "Kind" },
+          { key: "kind", title: "Kind", render: ({ kind }) => KINDS[kind] },
           { key: "name", title: "Name" },
           {
             key: "change",

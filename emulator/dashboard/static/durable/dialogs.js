@@ -1,9 +1,9 @@
 // Dialogs of actions: start an orchestration, raise an event, signal an entity, run an action on instances.
 
-import { html, useRef, useState } from "../html.js";
+import { html, useState } from "../html.js";
 import { useData } from "../api.js";
 import { plural } from "../format.js";
-import { Button, CopyButton, Message, RelativeTime } from "../components/basics.js";
+import { Button, CopyButton, Message } from "../components/basics.js";
 import { Dialog } from "../components/dialog.js";
 import { attempt, toast } from "../components/toast.js";
 import { raiseCommands, signalCommands, startCommands } from "./commands.js";
@@ -37,7 +37,7 @@ const TextField = ({ label, value, onInput, options, ...others }) =>
 export function Commands({ commands, open = false }) {
   const titles = { curl: "curl", cli: "Command line", pytest: "Test (emulator.testing)" };
   return html`<details class="commands" open=${open}>
-    <summary>Copy as curl, command or test</summary>
+    <summary>Copy as ${Object.keys(commands).length > 1 ? "curl, command or test" : "command"}</summary>
     <div class="stack">
       ${Object.entries(commands).map(
         ([kind, text]) =>
@@ -227,13 +227,4 @@ export function RunDialog({ action, instances, onDone, onClose }) {
 /** What the pages need to know of the host: { mayWrite, … }, or null before it is known. */
 export function useHost() {
   return useData("home").data;
-}
-
-
-/** A time as RelativeTime shows it. `now`: time of the host, which is another one than the browser's in tests. */
-export function HostTime({ time, now }) {
-  const seen = useRef({});
-  if (seen.current.now !== now) seen.current = { now, ahead: Date.parse(now) - Date.now() };
-  const { ahead } = seen.current;
-  return html`<${RelativeTime} time=${time} now=${Math.abs(ahead) > 2000 ? new Date(Date.now() + ahead).toISOString() : undefined} />`;
 }

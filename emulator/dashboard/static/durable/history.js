@@ -85,7 +85,7 @@ export function History({ path, version, onFork }) {
           {
             key: "payload",
             title: "Payload",
-            render: ({ payloads, failure }) => html`<span class="mono">${failure ?? preview(payloads[0])}</span>`,
+            render: ({ payloads, failure }) => (failure || payloads.length > 0) && html`<span class="mono">${failure ?? preview(payloads[0])}</span>`,
           },
         ]}
       />

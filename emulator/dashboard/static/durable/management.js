@@ -4,7 +4,13 @@ import { request } from "../api.js";
 import { encodedBody } from "./payloads.js";
 
 const WEBHOOK = "/runtime/webhooks/durabletask";
-const part = encodeURIComponent;
+
+/**
+ * A segment of a path of the durable API, which decodes it twice: only so a plus, or text such as %41, stays what it is.
+ * Encoded twice, a dot is not taken for the folder itself: purging "." would purge all instances.
+ */
+export const segment = (text) =>
+  /[+%]|^\.{1,2}$/.test(text) ? encodeURIComponent(encodeURIComponent(text).replaceAll(".", "%2E")) : encodeURIComponent(text);
 
 // `json`: a value as JSON text; it is sent as the durable client of Python does. `body`: sent as it is.
 async function call(method, path, { query = {}, json, body = json === undefined ? undefined : encodedBody(json) } = {}) {
@@ -44,7 +50,7 @@ function explained(error) {
 
 /** Start an orchestration; returns its instance id. `json`: text of the input; `id` empty: a new one. */
 export async function start(name, json, id) {
-  const response = await call("POST", `orchestrators/${part(name)}${id ? `/${part(id)}` : ""}`, { json });
+  const response = await call("POST", `orchestrators/${segment(name)}${id ? `/${segment(id)}` : ""}`, { json });
   return (await response.json()).id;
 }
 
@@ -57,20 +63,20 @@ export function eventBody(json, asText) {
 
 /** Raise an event. An orchestrator gets the JSON value, or, `asText`, the JSON as a string. */
 export const raiseEvent = (id, name, json, asText) =>
-  call("POST", `instances/${part(id)}/raiseEvent/${part(name)}`, { body: eventBody(json, asText) });
+  call("POST", `instances/${segment(id)}/raiseEvent/${segment(name)}`, { body: eventBody(json, asText) });
 
 export const signal = (entity, key, operation, json) =>
-  call("POST", `entities/${part(entity)}/${part(key || "$")}`, { query: { op: operation }, json });
+  call("POST", `entities/${segment(entity)}/${segment(key || "$")}`, { query: { op: operation }, json });
 
-export const suspend = (id, reason) => call("POST", `instances/${part(id)}/suspend`, { query: { reason } });
-export const resume = (id, reason) => call("POST", `instances/${part(id)}/resume`, { query: { reason } });
-export const terminate = (id, reason) => call("POST", `instances/${part(id)}/terminate`, { query: { reason } });
-export const rewind = (id, reason) => call("POST", `instances/${part(id)}/rewind`, { query: { reason } });
-export const purge = (id) => call("DELETE", `instances/${part(id)}`);
+export const suspend = (id, reason) => call("POST", `instances/${segment(id)}/suspend`, { query: { reason } });
+export const resume = (id, reason) => call("POST", `instances/${segment(id)}/resume`, { query: { reason } });
+export const terminate = (id, reason) => call("POST", `instances/${segment(id)}/terminate`, { query: { reason } });
+export const rewind = (id, reason) => call("POST", `instances/${segment(id)}/rewind`, { query: { reason } });
+export const purge = (id) => call("DELETE", `instances/${segment(id)}`);
 
 /** Start the orchestration again with the same input; returns the id of the new run. */
 export async function restart(id, newId) {
-  const response = await call("POST", `instances/${part(id)}/restart`, { query: { restartWithNewInstanceId: String(newId) } });
+  const response = await call("POST", `instances/${segment(id)}/restart`, { query: { restartWithNewInstanceId: String(newId) } });
   return (await response.json()).id;
 }
 
@@ -84,7 +90,7 @@ export const ACTIONS = {
     run: terminate,
     reason: true,
     danger: true,
-    explain: "Terminated orchestrations do not run their remaining code. Activities and sub-orchestrations that they have started go on.",
+    explain: "Terminated orchestrations do not run their remaining code. Activities and sub-orchestrations that they have started continue.",
     allowed: (status) => !ended(status),
   },
   rewind: {
@@ -107,7 +113,7 @@ export const ACTIONS = {
     done: "purged",
     run: purge,
     danger: true,
-    explain: "Status, history and payloads are deleted for good.",
+    explain: "Status, history and payloads are deleted and cannot be restored.",
     allowed: (status) => ended(status),
   },
 };

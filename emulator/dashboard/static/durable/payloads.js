@@ -6,7 +6,7 @@
 import { html, useState } from "../html.js";
 import { get } from "../api.js";
 import { size } from "../format.js";
-import { JsonView } from "../components/json.js";
+import { JsonView, readable } from "../components/json.js";
 import { attempt } from "../components/toast.js";
 
 /** The JSON text of the value in a stored text; the stored text itself if it is not JSON. */
@@ -40,7 +40,7 @@ export function jsonProblem(text) {
 /** The first characters of a payload in one line. */
 export function preview(payload, length = 90) {
   if (!payload) return "";
-  const text = decodedText(payload.text).replace(/\s+/g, " ");
+  const text = readable(decodedText(payload.text));
   return text.length > length ? `${text.slice(0, length)}…` : text;
 }
 

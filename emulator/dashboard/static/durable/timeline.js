@@ -8,12 +8,14 @@ import { clockTime, count, duration, plural } from "../format.js";
 import { address } from "../router.js";
 import { Button, Empty, ErrorBox, Facts, Loading } from "../components/basics.js";
 import { Table } from "../components/table.js";
+import { ended } from "./management.js";
 import { Payload } from "./payloads.js";
 
 const ROW = 26;
 const MOST_HEIGHT = 520;
 const SHORTEST = 2;
-const KINDS = {
+/** Kinds of rows, as users call them. */
+export const KINDS = {
   orchestrator: "orchestrator",
   activity: "activity",
   child: "sub-orchestration",
@@ -25,7 +27,7 @@ const KINDS = {
   lock: "lock",
   rewind: "rewind",
 };
-const OUTCOMES = { open: "open", completed: "completed", failed: "failed", abandoned: "open at the end" };
+const OUTCOMES = { open: "open", queued: "queued", running: "running", completed: "completed", failed: "failed", abandoned: "open at the end" };
 const STEPS = [
   ...[1, 2, 5, 10, 20, 50, 100, 200, 500],
   ...[1, 2, 5, 10, 15, 30].map((seconds) => seconds * 1000),
@@ -36,6 +38,13 @@ const STEPS = [
 const rounded = (length) => duration(length).replace(/ 0 (s|min|h)$/, "").replace(/\.0 s$/, " s");
 const ms = (time) => (time ? Date.parse(time) : null);
 
+/** Outcome of an attempt. `isOnlyHost`: no other host can run what this one has not begun. */
+function outcome(row, attempt) {
+  if (attempt.outcome !== "open" || row.kind !== "activity") return attempt.outcome;
+  if (attempt.beganAt) return "running";
+  return row.isOnlyHost ? "queued" : "open";
+}
+
 /** `awaited`: [{ event, text }] the events for which the orchestrator waits now; a history does not contain them. */
 export function Timeline({ instanceId, data, awaited = [] }) {
   const [children, setChildren] = useState({});
@@ -44,24 +53,27 @@ export function Timeline({ instanceId, data, awaited = [] }) {
   const [asTable, setAsTable] = useState(false);
   // Without a history there are no runs and no times.
   const rows = useMemo(() => (data.events ? flattened(instanceId, data, children, awaited) : []), [instanceId, data, children, awaited]);
+  useEffect(() => {
+    // Children that are open and still run have changed together with the parent, or while it waited.
+    for (const [id, child] of Object.entries(children)) if (child && !ended(child.data?.status)) load(id, child.target);
+  }, [data]);
   if (!data.events) return html`<${Empty} title="The orchestration has not begun">It has no history yet.</${Empty}>`;
   const start = ms(data.start);
   const whole = { from: start, to: Math.max(ms(data.end), start + SHORTEST) };
   const shown = view ?? padded(whole);
 
-  const toggle = async (row) => {
-    if (children[row.id]) {
-      setChildren((old) => ({ ...old, [row.id]: undefined }));
-      return;
-    }
-    setChildren((old) => ({ ...old, [row.id]: { loading: true } }));
+  const load = async (id, target) => {
     let loaded;
     try {
-      loaded = { data: await get(`instances/${encodeURIComponent(row.target)}/timeline`) };
+      loaded = { target, data: await get(`instances/${encodeURIComponent(target)}/timeline`) };
     } catch (error) {
-      loaded = { error };
+      loaded = { target, error };
     }
-    setChildren((old) => (old[row.id] ? { ...old, [row.id]: loaded } : old));
+    setChildren((old) => (old[id] ? { ...old, [id]: loaded } : old));
+  };
+  const toggle = ({ id, target }) => {
+    setChildren((old) => ({ ...old, [id]: old[id] ? undefined : { target } }));
+    if (!children[id]) load(id, target);
   };
   const zoom = (factor, at = (shown.from + shown.to) / 2) => {
     const length = Math.max((shown.to - shown.from) * factor, SHORTEST);
@@ -115,7 +127,7 @@ function flattened(instanceId, data, children, awaited) {
       const id = `${prefix}/${index}`;
       // A timer has no name; its length tells it from others.
       const name = row.kind === "timer" ? rounded(ms(row.fireAt) - ms(row.attempts[0].scheduledAt)) : row.name;
-      rows.push({ ...row, name, id, depth, owner });
+      rows.push({ ...row, name, id, depth, owner, isOnlyHost: timeline.isOnlyHost });
       const child = children[id];
       if (child?.data?.rows) {
         if (child.data.rows.length) add(row.target, child.data, depth + 1, id);
@@ -123,7 +135,7 @@ function flattened(instanceId, data, children, awaited) {
       } else if (child) rows.push({ id: `${id}/-`, depth: depth + 1, note: child.error?.message ?? "loading …", attempts: [] });
     });
   };
-  rows.push({ id: "root", depth: 0, kind: "orchestrator", name: data.name, runs: data.runs, attempts: [], owner: instanceId, end: data.end });
+  rows.push({ id: "root", depth: 0, kind: "orchestrator", isEntity: instanceId.startsWith("@"), name: data.name, runs: data.runs, attempts: [], owner: instanceId, end: data.end });
   if (data.rows.length) add(instanceId, data, 0, "");
   // The wait is at least as old as the last episode; when it began is not stored.
   const since = data.runs.at(-1)?.[0] ?? data.start;
@@ -202,7 +214,7 @@ function Chart({ rows, shown, start, suspended, chosen, onChoose, onToggle, zoom
   };
   const drag = useRef(null);
   const onPointerDown = (event) => {
-    if (event.button !== 0 || event.target.closest("button, a") || !event.target.closest(".plot")) return;
+    if (event.button !== 0 || event.target.closest(".twist, a") || !event.target.closest(".plot")) return;
     drag.current = { x: event.clientX, moved: false };
   };
   const onPointerMove = (event) => {
@@ -261,19 +273,17 @@ function Chart({ rows, shown, start, suspended, chosen, onChoose, onToggle, zoom
           >
             <div class="label" style=${{ paddingLeft: `${8 + row.depth * 16}px` }} title=${[row.name, row.target].filter(Boolean).join(" ")}>
               ${row.kind === "child" &&
-              html`<button
-                type="button"
+              html`<span
                 class="twist"
-                tabindex="-1"
-                aria-label=${row.isOpen ? "Close" : "Open"}
+                title=${row.isOpen ? "Close" : "Open"}
                 onClick=${(event) => {
                   event.stopPropagation();
                   onToggle(row);
                 }}
-              >${row.isOpen ? "▾" : "▸"}</button>`}
+              >${row.isOpen ? "▾" : "▸"}</span>`}
               ${row.note
                 ? html`<span class="muted">${row.note}</span>`
-                : html`<span class="kind">${KINDS[row.kind]}</span><span class="name">${row.name}</span>${row.target && html`<span class="target">${row.target}</span>`}`}
+                : html`<span class="kind">${row.isEntity ? "entity" : KINDS[row.kind]}</span><span class="name">${row.name}</span>${row.target && html`<span class="target">${row.target}</span>`}`}
             </div>
             <div class="plot">${barsOf(row, position, shown, width)}</div>
           </div>`;
@@ -309,7 +319,10 @@ function barsOf(row, position, shown, width) {
     // An open timer is drawn up to the time at which it fires, if that is in view.
     const end = ended ?? (row.fireAt && attempt.outcome === "open" ? Math.min(ms(row.fireAt), shown.to) : shown.to);
     const until = attempt.outcome === "abandoned" ? Math.min(end, shown.to) : end;
-    bars.push(html`<span key=${index} class=${`bar ${attempt.outcome}`} style=${span(position, from, until)} />`);
+    const state = outcome(row, attempt);
+    const began = state === "queued" ? until : (ms(attempt.beganAt) ?? from);
+    if (began - from > 1) bars.push(html`<span key=${`queued ${index}`} class="queued" style=${span(position, from, began)} />`);
+    if (state !== "queued") bars.push(html`<span key=${index} class=${`bar ${attempt.outcome}`} style=${span(position, began, until)} />`);
     const seen = ms(attempt.seenAt);
     if (ended && seen - ended > 1) bars.push(html`<span key=${`seen ${index}`} class="unseen" style=${span(position, ended, seen)} />`);
   });
@@ -350,7 +363,7 @@ function outcomeOf(row) {
   if (!last) return "";
   if (row.kind === "awaited") return "not raised yet";
   const times = row.attempts.length > 1 ? `, ${row.attempts.length} attempts` : "";
-  return `${OUTCOMES[last.outcome]}${times}`;
+  return `${OUTCOMES[outcome(row, last)]}${times}`;
 }
 
 function tookOf(row) {
@@ -358,12 +371,16 @@ function tookOf(row) {
   return last?.endedAt ? ms(last.endedAt) - ms(row.attempts[0].scheduledAt) : null;
 }
 
+/** Time between the scheduling of an activity and its begin; null if that is not known. */
+const queuedFor = (attempt) => (attempt?.beganAt ? ms(attempt.beganAt) - ms(attempt.scheduledAt) : null);
+
 function spoken(row, start) {
   if (row.note) return row.note;
-  if (row.runs) return `orchestrator ${row.name}, ${row.runs.length} episodes`;
+  if (row.runs) return `${row.isEntity ? "entity" : "orchestrator"} ${row.name}, ${plural(row.runs.length, "episode")}`;
   const began = duration(ms(row.attempts[0].scheduledAt) - start);
   const took = tookOf(row);
-  return `${KINDS[row.kind]} ${row.name}, ${outcomeOf(row)}, began after ${began}${took ? `, took ${duration(took)}` : ""}`;
+  const queued = queuedFor(row.attempts.at(-1));
+  return `${KINDS[row.kind]} ${row.name}, ${outcomeOf(row)}, ${row.kind === "activity" ? "scheduled" : "began"} after ${began}${queued ? `, ${duration(queued)} in the queue` : ""}${took ? `, took ${duration(took)}` : ""}`;
 }
 
 function Tip({ row, index, x, start, list }) {
@@ -371,10 +388,12 @@ function Tip({ row, index, x, start, list }) {
   const box = list.getBoundingClientRect();
   const y = (index + 1) * ROW - list.scrollTop + 30;
   const took = tookOf(row);
+  const queued = queuedFor(row.attempts.at(-1));
   return html`<div class="tip" aria-hidden="true" style=${{ left: `${Math.min(Math.max(x - box.left + 12, 0), box.width - 260)}px`, top: `${y}px` }}>
     <strong>${row.name}</strong> <span class="muted">${KINDS[row.kind]}</span>
     <div>${outcomeOf(row)}${took !== null ? `, ${duration(took)}` : ""}</div>
-    <div class="muted">${row.kind === "awaited" ? "awaited at least since" : "began at"} +${duration(ms(row.attempts[0].scheduledAt) - start)}</div>
+    <div class="muted">${row.kind === "awaited" ? "awaited at least since" : row.kind === "activity" ? "scheduled at" : "began at"} +${duration(ms(row.attempts[0].scheduledAt) - start)}</div>
+    ${queued !== null && html`<div class="muted">${duration(queued)} in the queue</div>`}
   </div>`;
 }
 
@@ -419,12 +438,13 @@ function Details({ row, start }) {
         const ended = ms(attempt.endedAt);
         const before = number > 1 ? ms(row.attempts[number - 2].endedAt) : null;
         return html`<div key=${number} class="stack">
-          ${row.attempts.length > 1 && html`<h3>Attempt ${number}: ${OUTCOMES[attempt.outcome]}</h3>`}
+          ${row.attempts.length > 1 && html`<h3>Attempt ${number}: ${OUTCOMES[outcome(row, attempt)]}</h3>`}
           <${Facts}
             items=${[
               row.kind !== "awaited" && ["Scheduled", html`${clockTime(attempt.scheduledAt)} <span class="muted">+${duration(began - start)}</span>`],
               before && ["Pause before", duration(began - before)],
-              ended && ["Ended", html`${clockTime(attempt.endedAt)} <span class="muted">after ${duration(ended - began)}</span>`],
+              attempt.beganAt && ["Began to run", html`${clockTime(attempt.beganAt)} <span class="muted">after ${duration(queuedFor(attempt))} in the queue</span>`],
+              ended && ["Ended", html`${clockTime(attempt.endedAt)} <span class="muted">after ${duration(ended - (ms(attempt.beganAt) ?? began))}</span>`],
               ended && ms(attempt.seenAt) - ended > 1 && ["Seen by the orchestrator", `${duration(ms(attempt.seenAt) - ended)} later`],
               row.fireAt && ["Fires at", clockTime(row.fireAt)],
               row.releasedAt && ["Released", clockTime(row.releasedAt)],
@@ -451,10 +471,17 @@ const TaskTable = ({ rows, start }) =>
         { key: "outcome", title: "Outcome", render: outcomeOf, sort: outcomeOf },
         {
           key: "began",
-          title: "Began",
+          title: "Scheduled",
           align: "right",
           render: ({ attempts }) => `+${duration(ms(attempts[0].scheduledAt) - start)}`,
           sort: ({ attempts }) => ms(attempts[0].scheduledAt),
+        },
+        {
+          key: "queued",
+          title: "In the queue",
+          align: "right",
+          render: ({ attempts }) => duration(queuedFor(attempts.at(-1))),
+          sort: ({ attempts }) => queuedFor(attempts.at(-1)),
         },
         { key: "took", title: "Took", align: "right", render: (row) => duration(tookOf(row)), sort: tookOf },
         { key: "target", title: "Instance or entity" },

@@ -4,12 +4,12 @@ import { html, useEffect, useState } from "../html.js";
 import { get, useData } from "../api.js";
 import { plural } from "../format.js";
 import { address, setQuery } from "../router.js";
-import { Button, CopyButton, Empty, ErrorBox, Facts, Loading, PageHead, SearchField, StatusBadge } from "../components/basics.js";
+import { Button, CopyButton, Empty, ErrorBox, Facts, Loading, PageHead, RelativeTime, SearchField, StatusBadge } from "../components/basics.js";
 import { Dialog } from "../components/dialog.js";
 import { JsonView } from "../components/json.js";
 import { Table } from "../components/table.js";
 import { attempt } from "../components/toast.js";
-import { HostTime, SignalDialog, useHost } from "../durable/dialogs.js";
+import { SignalDialog, useHost } from "../durable/dialogs.js";
 import { decodedText, preview } from "../durable/payloads.js";
 import { NotDurable, ReadOnly } from "./instances.js";
 
@@ -26,7 +26,7 @@ export default function EntitiesPage({ query }) {
     if (page) setMore((old) => ({ entities: [...old.entities, ...page.entities], continuation: page.continuation }));
   };
   const entities = [...(data?.entities ?? []), ...more.entities];
-  if (host && !host.taskHub) return html`<${NotDurable} title="Entities" />`;
+  if (host && !host.taskHub) return html`<${NotDurable} title="Entities" host=${host} />`;
   return html`
     <${PageHead}
       title="Entities"
@@ -77,7 +77,7 @@ export default function EntitiesPage({ query }) {
                 render: ({ queueLength }) => queueLength || "",
                 sort: (row) => row.queueLength,
               },
-              { key: "updatedAt", title: "Last operation", render: (row) => html`<${HostTime} time=${row.updatedAt} now=${data.now} />`, sort: (row) => row.updatedAt },
+              { key: "updatedAt", title: "Last operation", render: (row) => html`<${RelativeTime} time=${row.updatedAt} />`, sort: (row) => row.updatedAt },
             ]}
           />
         </section>`
@@ -117,7 +117,7 @@ function EntityDialog({ id, mayWrite, onSignal, onClose }) {
             items=${[
               ["Id", html`<span class="mono">${data.instanceId}</span> <${CopyButton} text=${data.instanceId} label="Copy the id" />`],
               ["Exists", data.exists ? "yes" : "no, it was deleted"],
-              ["Last operation", html`<${HostTime} time=${data.updatedAt} now=${data.now} />`],
+              ["Last operation", html`<${RelativeTime} time=${data.updatedAt} />`],
               ["Locked by", data.lockedBy && html`<a href=${address(["instances", data.lockedBy])}>${data.lockedBy}</a>`],
             ]}
           />

@@ -2,13 +2,15 @@
 
 import { html, useEffect, useState } from "../html.js";
 import { request, useData } from "../api.js";
-import { Button, CopyButton, Empty, ErrorBox, Facts, Loading, Message, PageHead, Panel, RelativeTime, StatusBadge } from "../components/basics.js";
+import { Button, CopyButton, Empty, ErrorBox, Facts, Message, NotLoaded, PageHead, Panel, RelativeTime, StatusBadge } from "../components/basics.js";
 import { JsonView, indented } from "../components/json.js";
 import { LogLines } from "../components/log_lines.js";
 import { Runs } from "../components/runs.js";
 import { Table } from "../components/table.js";
 import { Tabs } from "../components/tabs.js";
 import { toast } from "../components/toast.js";
+import { signal, start } from "../durable/management.js";
+import { jsonProblem } from "../durable/payloads.js";
 import { duration } from "../format.js";
 import { address, setQuery } from "../router.js";
 import { triggerName, whatStarts } from "./functions.js";
@@ -21,7 +23,7 @@ export default function FunctionPage({ params, query }) {
   const runs = useData(`${path}/runs`, {}, { live: true });
   const outputs = useData(`${path}/outputs`, {}, { live: true });
   const host = useData("home");
-  if (!data) return error ? html`<${ErrorBox} error=${error} onRetry=${reload} />` : html`<${Loading} />`;
+  if (!data) return html`<${NotLoaded} title=${params.name} error=${error} onRetry=${reload} />`;
   const tab = query.tab ?? "run";
   const isDurable = DURABLE.includes(data.trigger.toLowerCase());
   return html`
@@ -78,20 +80,18 @@ function RunForm({ data }) {
     case "start":
       return html`<${PostForm}
         action="Start an instance"
-        url=${`orchestrators/${encodeURIComponent(sample.name)}`}
         fields=${[{ name: "id", label: "Instance id (empty: a new one)", value: "" }]}
-        target=${(fields) => `${encodeURIComponent(fields.id)}`}
+        send=${(fields, input) => start(sample.name, input, fields.id.trim())}
         data=${sample.data}
       />`;
     case "signal":
       return html`<${PostForm}
         action="Signal the entity"
-        url=${`entities/${encodeURIComponent(sample.name)}`}
         fields=${[
           { name: "key", label: "Key", value: "sample" },
           { name: "operation", label: "Operation", value: sample.operation },
         ]}
-        target=${(fields) => `${encodeURIComponent(fields.key)}?op=${encodeURIComponent(fields.operation)}`}
+        send=${async (fields, input) => void (await signal(sample.name, fields.key, fields.operation.trim(), input))}
         data=${sample.data}
       />`;
     default:
@@ -265,7 +265,7 @@ function ManualForm({ data }) {
       ${result?.error && html`<${ErrorBox} error=${result.error} />`}
       ${result?.value &&
       html`<div class="stack">
-        <${StatusBadge} status="Succeeded" />
+        <div><${StatusBadge} status="Succeeded" /></div>
         ${result.value.result === null || result.value.result === undefined
           ? html`<p class="muted">The function has returned nothing.</p>`
           : html`<${JsonView}
@@ -293,24 +293,19 @@ const jsonOrText = (text) => {
   }
 };
 
-/** Starts an orchestration or signals an entity through the durable management API. */
-function PostForm({ action, url, fields, target, data }) {
+/** Starts an orchestration or signals an entity. `send(fields, json)`: returns the id of a new instance. */
+function PostForm({ action, fields, send, data }) {
   const [values, setValues] = useState(Object.fromEntries(fields.map(({ name, value }) => [name, value])));
   const [input, setInput] = useState(data);
   const [busy, setBusy] = useState(false);
   const [answer, setAnswer] = useState(null);
+  const problem = jsonProblem(input);
   const post = async () => {
+    if (busy || problem) return;
     setBusy(true);
     setAnswer(null);
     try {
-      const end = target(values);
-      const response = await request(`../runtime/webhooks/durabletask/${url}${end && `/${end}`}`, {
-        method: "POST",
-        headers: { "Content-Type": "application/json" },
-        body: input.trim() || undefined,
-      });
-      const text = await response.text();
-      setAnswer(text ? JSON.parse(text) : {});
+      setAnswer({ id: await send(values, input) });
       toast("Sent.", "success");
     } catch (error) {
       setAnswer({ error });
@@ -328,9 +323,10 @@ function PostForm({ action, url, fields, target, data }) {
       )}
       <label class="field">
         <span>Input (JSON)</span>
-        <textarea spellcheck="false" value=${input} onInput=${(event) => setInput(event.currentTarget.value)} onKeyDown=${onCtrlEnter(post)}></textarea>
+        <textarea spellcheck="false" aria-invalid=${Boolean(problem)} value=${input} onInput=${(event) => setInput(event.currentTarget.value)} onKeyDown=${onCtrlEnter(post)}></textarea>
+        ${problem && html`<span class="field-problem" role="alert">${problem}</span>`}
       </label>
-      <div class="row"><${Button} type="submit" kind="primary" icon="play" busy=${busy}>${action}</${Button}></div>
+      <div class="row"><${Button} type="submit" kind="primary" icon="play" busy=${busy} disabled=${Boolean(problem)}>${action}</${Button}></div>
       ${answer?.error && html`<${ErrorBox} error=${answer.error} />`}
       ${answer?.id &&
       html`<${Message}>Started the instance <a class="mono" href=${address(["instances", answer.id])}>${answer.id}</a>.</${Message}>`}

@@ -2,7 +2,7 @@
 
 import { html, useMemo } from "../html.js";
 import { useData } from "../api.js";
-import { Empty, ErrorBox, Loading, Message, PageHead, Panel, RelativeTime, SearchField, StatusBadge } from "../components/basics.js";
+import { Empty, Message, NotLoaded, PageHead, Panel, RelativeTime, SearchField, StatusBadge } from "../components/basics.js";
 import { Table } from "../components/table.js";
 import { count, duration } from "../format.js";
 import { address, navigate, setQuery } from "../router.js";
@@ -17,7 +17,7 @@ export default function FunctionsPage({ query }) {
       ),
     [data, text],
   );
-  if (!data) return error ? html`<${ErrorBox} error=${error} onRetry=${reload} />` : html`<${Loading} />`;
+  if (!data) return html`<${NotLoaded} title="Functions" error=${error} onRetry=${reload} />`;
   return html`
     <${PageHead}
       title="Functions"
@@ -58,7 +58,7 @@ const COLUMNS = [
     render: (row) => (row.trigger ? html`<a href=${address(["functions", row.name])}><strong>${row.name}</strong></a>` : html`<strong>${row.name}</strong>`),
   },
   { key: "trigger", title: "Trigger", sort: (row) => row.trigger, render: (row) => html`<span class="nowrap">${triggerName(row.trigger)}</span>` },
-  { key: "detail", title: "Route, queue, schedule …", render: (row) => (row.reason ? html`<span class="pre">${row.reason}</span>` : whatStarts(row)) },
+  { key: "detail", title: "Listens to", render: (row) => (row.reason ? html`<span class="pre">${row.reason}</span>` : whatStarts(row)) },
   {
     key: "state",
     title: "State",

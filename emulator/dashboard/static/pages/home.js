@@ -2,7 +2,7 @@
 
 import { html } from "../html.js";
 import { useData } from "../api.js";
-import { Empty, ErrorBox, Facts, Loading, Message, PageHead, Panel, RelativeTime, StatusBadge } from "../components/basics.js";
+import { Empty, ErrorBox, Facts, Loading, Message, NotLoaded, PageHead, Panel, RelativeTime, StatusBadge } from "../components/basics.js";
 import { Runs } from "../components/runs.js";
 import { Table } from "../components/table.js";
 import { VirtualTime } from "../components/virtual_time.js";
@@ -12,7 +12,7 @@ import { address } from "../router.js";
 export default function HomePage() {
   const { data, error, reload } = useData("home", {}, { live: true, every: 5000 });
   const storage = useData("home/storage", {}, { live: true, every: 3000, pause: 1500 });
-  if (!data) return error ? html`<${ErrorBox} error=${error} onRetry=${reload} />` : html`<${Loading} />`;
+  if (!data) return html`<${NotLoaded} title="Home" error=${error} onRetry=${reload} />`;
   const poison = (storage.data?.queues ?? []).filter(({ kind, messages }) => kind === "poison" && messages);
   return html`
     <${PageHead}
@@ -93,7 +93,7 @@ export default function HomePage() {
             title: "Function",
             render: (line) => [
               line.function ? html`<a href=${address(["functions", line.function])}>${line.function}</a>` : html`<span class="muted">${line.category}</span>`,
-              line.instanceId && html`<div class="mono ellipsis instance"><a title=${line.instanceId} href=${address(["instances", line.instanceId])}>${line.instanceId}</a></div>`,
+              line.instanceId && html`<div class="mono ellipsis instance below"><a title=${line.instanceId} href=${address(["instances", line.instanceId])}>${line.instanceId}</a></div>`,
             ],
           },
           {

@@ -5,14 +5,14 @@ import { useData } from "../api.js";
 import { follow } from "../events.js";
 import { clockTime, count, duration, plural } from "../format.js";
 import { address, navigate, setQuery } from "../router.js";
-import { Button, CopyButton, Empty, ErrorBox, Facts, Loading, Message, PageHead, Panel, StatusBadge } from "../components/basics.js";
+import { Button, CopyButton, Empty, ErrorBox, Facts, Loading, Message, PageHead, Panel, RelativeTime, StatusBadge } from "../components/basics.js";
 import { Dialog } from "../components/dialog.js";
 import { JsonView } from "../components/json.js";
 import { LogLines } from "../components/log_lines.js";
 import { Table } from "../components/table.js";
 import { Tabs } from "../components/tabs.js";
 import { Comparison } from "../durable/comparison.js";
-import { Commands, HostTime, RaiseDialog, RunDialog, StartDialog, useHost } from "../durable/dialogs.js";
+import { Commands, RaiseDialog, RunDialog, StartDialog, useHost } from "../durable/dialogs.js";
 import { ForkDialog, RecordDialog } from "../durable/fork.js";
 import { History } from "../durable/history.js";
 import { startCommands, statusCommands } from "../durable/commands.js";
@@ -47,7 +47,7 @@ function Instance({ id, query }) {
   const exists = Boolean(data) && error?.status !== 404;
   // What the page shows: the instance may change before the stream of its changes is open, or while that is interrupted.
   const shown = useRef();
-  shown.current = data?.version;
+  shown.current = data?.rowVersion;
   useEffect(() => {
     if (!exists) return undefined;
     return follow(`${path}/changes`, () => ({ version: shown.current }), { onEvent: () => setVersion((old) => old + 1) });
@@ -76,7 +76,10 @@ function Instance({ id, query }) {
     <${PageHead}
       title=${html`<span class="mono">${id}</span> <${CopyButton} text=${id} label="Copy the id" />`}
       subtitle=${html`<span class="row">
-        <${StatusBadge} status=${data.status} /> <span>${data.name}</span>
+        <${StatusBadge} status=${data.status} />
+        ${data.isEntity
+          ? html`<span>entity <a href=${address(["entities"], { id })}>show its state and signal it</a></span>`
+          : html`<a href=${address(["functions"], { text: data.name })}>${data.name}</a>`}
         ${data.parent && html`<span>part of <a href=${address(["instances", data.parent])}>${data.parent}</a></span>`}
         ${data.restartOf && html`<span>restart of <a href=${address(["instances", data.restartOf])}>${data.restartOf}</a></span>`}
       </span>`}
@@ -85,7 +88,7 @@ function Instance({ id, query }) {
         <${Button} icon="copy" onClick=${() => setDialog({ name: "commands" })}>Copy as</${Button}>`}
     />
     ${host && !host.mayWrite && html`<${ReadOnly} />`}
-    ${why?.summary && html`<${Why} why=${why} />`}
+    ${why?.summary && !ended(data.status) && html`<${Why} why=${why} />`}
     <div class="instance-grid">
       <${Panel} title="Status"><${Status} data=${data} /></${Panel}>
       ${[
@@ -143,8 +146,8 @@ function Instance({ id, query }) {
 }
 
 /** Load an endpoint, and load it again when `version` changes; the old data stays meanwhile. */
-function useLive(path, query, version) {
-  const loaded = useData(path, query);
+function useLive(path, query, version, options) {
+  const loaded = useData(path, query, options);
   const first = useRef(version);
   useEffect(() => {
     if (version !== first.current) loaded.reload();
@@ -156,7 +159,8 @@ function useLive(path, query, version) {
 /** Why the instance does not progress; null if it has ended or it is not known. */
 function useWhy(id, version, data) {
   const wanted = data && !data.isEntity && !ended(data.status);
-  const { data: why } = useLive(wanted ? `why/${encodeURIComponent(id)}` : null, {}, version);
+  // "It runs for 3 s" changes with the time alone, and an answer during an episode does not say where it waits.
+  const { data: why } = useLive(wanted ? `why/${encodeURIComponent(id)}` : null, {}, version, { every: 5000 });
   return why;
 }
 
@@ -186,7 +190,7 @@ function Actions({ data, onChoose }) {
             ${ACTIONS[name].title}
           </${Button}>`,
       )}
-    <${Button} onClick=${() => onChoose({ name: "start" })}>Start again …</${Button}>
+    <${Button} title="Start another instance, with this input to edit" onClick=${() => onChoose({ name: "start" })}>Start again …</${Button}>
   `;
 }
 
@@ -196,10 +200,10 @@ function Status({ data }) {
   const isNext = data.beganAt && Date.parse(data.beganAt) - created > 1000 && !data.isEntity;
   return html`<${Facts}
     items=${[
-      ["Created", html`<${HostTime} time=${data.createdAt} now=${data.now} />`],
-      ["Updated", html`<${HostTime} time=${data.updatedAt} now=${data.now} />`],
-      data.scheduledAt && ["Scheduled start", html`<${HostTime} time=${data.scheduledAt} now=${data.now} />`],
-      isNext && ["Began", html`<${HostTime} time=${data.beganAt} now=${data.now} /> <span class="muted">(continued as new, or the events before)</span>`],
+      ["Created", html`<${RelativeTime} time=${data.createdAt} />`],
+      ["Updated", html`<${RelativeTime} time=${data.updatedAt} />`],
+      data.scheduledAt && ["Scheduled start", html`<${RelativeTime} time=${data.scheduledAt} />`],
+      isNext && ["Began", html`<${RelativeTime} time=${data.beganAt} /> <span class="muted">(the execution that is shown; before it the instance waited, or continued as new)</span>`],
       ["Duration", end ? duration(end - created) : null],
       ["History", data.historyError ?? `${plural(data.events, "event")}, ${plural(data.episodes, "episode")}`],
       data.children.length > 0 && ["Children", html`<${Children} list=${data.children} />`],
@@ -241,13 +245,17 @@ function Tab({ tab, id, path, data, version, why, query, onFork }) {
     case "comparison":
       return html`<${Comparison} path=${path} id=${id} name=${data.name} other=${query.with ?? ""} />`;
     default:
-      return html`<${LiveTimeline} id=${id} path=${path} version=${version} why=${ended(data.status) ? null : why} />`;
+      return html`<${LiveTimeline} id=${id} path=${path} version=${version} why=${why} hasEnded=${ended(data.status)} />`;
   }
 }
 
-function LiveTimeline({ id, path, version, why }) {
-  const { data, error, reload } = useLive(`${path}/timeline`, {}, version);
-  const awaited = useMemo(() => (why?.causes ?? []).filter(({ event, instanceId }) => event && (!instanceId || instanceId === id)), [why, id]);
+function LiveTimeline({ id, path, version, why, hasEnded }) {
+  // An activity that begins to run changes no row, and the open tasks grow with the time.
+  const { data, error, reload } = useLive(`${path}/timeline`, {}, version, hasEnded ? {} : { live: true, every: 5000, pause: 1500 });
+  const awaited = useMemo(() => {
+    const causes = hasEnded ? [] : (why?.causes ?? []);
+    return causes.filter(({ event, instanceId }) => event && (!instanceId || instanceId === id));
+  }, [why, id, hasEnded]);
   if (!data) return error ? html`<${ErrorBox} error=${error} onRetry=${reload} />` : html`<${Loading} />`;
   return html`<${Timeline} instanceId=${id} data=${data} awaited=${awaited} />`;
 }

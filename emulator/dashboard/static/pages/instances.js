@@ -5,10 +5,10 @@ import { apiUrl, get, request } from "../api.js";
 import { follow } from "../events.js";
 import { count, duration, plural } from "../format.js";
 import { address, navigate, setQuery } from "../router.js";
-import { Button, Empty, ErrorBox, Loading, Message, PageHead, SearchField, StatusBadge } from "../components/basics.js";
+import { Button, Empty, ErrorBox, Loading, Message, PageHead, RelativeTime, SearchField, StatusBadge } from "../components/basics.js";
 import { Table } from "../components/table.js";
 import { toast } from "../components/toast.js";
-import { HostTime, RunDialog, StartDialog, useHost } from "../durable/dialogs.js";
+import { RunDialog, StartDialog, useHost } from "../durable/dialogs.js";
 import { ACTIONS, ended } from "../durable/management.js";
 
 const PAGE = 50;
@@ -53,7 +53,7 @@ export default function InstancesPage({ query }) {
     listing.reload({ reread: results.length > 0 });
   };
 
-  if (host && !host.taskHub) return html`<${NotDurable} title="Instances" />`;
+  if (host && !host.taskHub) return html`<${NotDurable} title="Instances" host=${host} />`;
   return html`
     <${PageHead}
       title="Instances"
@@ -92,8 +92,8 @@ export default function InstancesPage({ query }) {
       : data
         ? html`<section class="panel">
             <${InstanceTable}
-              rows=${data.instances.map((instance) => ({ ...instance, now: data.now }))}
-              selected=${selected}
+              rows=${data.instances}
+              selected=${host?.mayWrite ? selected : undefined}
               onSelect=${setSelected}
               ordered=${sort}
               onOrder=${order}
@@ -113,14 +113,18 @@ export default function InstancesPage({ query }) {
   `;
 }
 
-/** The page of an app without Durable Functions. */
-export const NotDurable = ({ title }) =>
+/** The page of an app without Durable Functions. `host`: of useHost. */
+export const NotDurable = ({ title, host }) =>
   html`<${PageHead} title=${title} />
     <section class="panel">
-      <${Empty} title="The app has no durable functions">
-        <code>azemu new orchestrator NAME</code> and <code>azemu new entity NAME</code> add some; <code>azemu new --list</code> shows
-        all templates.
-      </${Empty}>
+      ${host.errors.length
+        ? html`<${Empty} title="The app could not be loaded">
+            The page opens when the error is corrected. <a href=${address([])}>Show the error</a>
+          </${Empty}>`
+        : html`<${Empty} title="The app has no durable functions">
+            <code>azemu new orchestrator NAME</code> and <code>azemu new entity NAME</code> add some; <code>azemu new --list</code> shows
+            all templates.
+          </${Empty}>`}
     </section>`;
 
 export const ReadOnly = () =>
@@ -185,19 +189,29 @@ function useListing(query) {
 }
 
 function Filters({ query, data, onChange, onSearch }) {
-  const [text, setText] = useState(query.text ?? "");
+  const known = { text: query.text ?? "", prefix: query.prefix ?? "" };
+  const [typed, setTyped] = useState(known);
   const pause = useRef(null);
-  useEffect(() => setText(query.text ?? ""), [query.text]);
+  useEffect(() => setTyped(known), [known.text, known.prefix]);
+  useEffect(() => () => clearTimeout(pause.current), []);
+  // Each filter is a request, so not one for each key.
+  const type = (change) => {
+    const all = { ...typed, ...change };
+    setTyped(all);
+    clearTimeout(pause.current);
+    pause.current = setTimeout(() => onChange(all), 200);
+  };
+  const search = () => {
+    // Passed on later, the texts would count as a change of the filter, which ends the search.
+    clearTimeout(pause.current);
+    onChange(typed);
+    onSearch(typed.text.trim());
+  };
   const chosen = new Set((query.status ?? "").split(",").filter(Boolean));
   const toggle = (status) => {
     const next = new Set(chosen);
     if (!next.delete(status)) next.add(status);
     onChange({ status: [...next].join(",") });
-  };
-  const typed = (value) => {
-    setText(value);
-    clearTimeout(pause.current);
-    pause.current = setTimeout(() => onChange({ text: value }), 200);
   };
   const counts = data?.counts ?? {};
   const names = [...new Set([...(data?.names ?? []), ...(query.name ? [query.name] : [])])];
@@ -205,11 +219,22 @@ function Filters({ query, data, onChange, onSearch }) {
   const [showsTimes, setShowsTimes] = useState(custom);
   return html`<div class="filters">
     <div class="toolbar">
-      <${SearchField} value=${text} onInput=${typed} placeholder="Id or name" label="Search ids and names" />
+      <${SearchField} value=${typed.text} onInput=${(text) => type({ text })} placeholder="Id or name" label="Search ids and names" />
+      <input
+        type="text"
+        class="mono"
+        size="11"
+        spellcheck="false"
+        placeholder="Id prefix"
+        aria-label="Beginning of the id"
+        title="Only instances whose id begins with this text, in the same letter case"
+        value=${typed.prefix}
+        onInput=${(event) => type({ prefix: event.currentTarget.value })}
+      />
       <${Button}
-        disabled=${!text.trim()}
+        disabled=${!typed.text.trim()}
         title="Search inputs, outputs and custom statuses, too. This reads the whole table."
-        onClick=${() => onSearch(text.trim())}
+        onClick=${search}
       >Search payloads</${Button}>
       <select aria-label="Orchestrator" value=${query.name ?? ""} onChange=${(event) => onChange({ name: event.currentTarget.value })}>
         <option value="">all orchestrators</option>
@@ -224,7 +249,7 @@ function Filters({ query, data, onChange, onSearch }) {
         }}
       >
         ${Object.entries(PERIODS).map(([minutes, title]) => html`<option key=${minutes} value=${minutes}>created: ${title}</option>`)}
-        <option value="custom">created: from … to …</option>
+        <option value="custom">created: between …</option>
       </select>
       <label class="check">
         <input
@@ -267,13 +292,13 @@ const COLUMNS = [
     render: ({ instanceId, parent }) =>
       html`<div class="instance-id">
         <a class="mono ellipsis" title=${instanceId} href=${address(["instances", instanceId])}>${instanceId}</a>
-        ${parent && html`<div class="muted parent ellipsis">part of <a title=${parent} href=${address(["instances", parent])}>${parent}</a></div>`}
+        ${parent && html`<div class="muted parent below ellipsis">part of <a title=${parent} href=${address(["instances", parent])}>${parent}</a></div>`}
       </div>`,
   },
   { key: "name", title: "Orchestrator" },
   { key: "status", title: "Status", render: ({ status }) => html`<${StatusBadge} status=${status} />` },
-  { key: "created", title: "Created", render: ({ createdAt, now }) => html`<span class="nowrap"><${HostTime} time=${createdAt} now=${now} /></span>` },
-  { key: "updated", title: "Updated", render: ({ updatedAt, now }) => html`<span class="nowrap"><${HostTime} time=${updatedAt} now=${now} /></span>` },
+  { key: "created", title: "Created", render: ({ createdAt }) => html`<span class="nowrap"><${RelativeTime} time=${createdAt} /></span>` },
+  { key: "updated", title: "Updated", render: ({ updatedAt }) => html`<span class="nowrap"><${RelativeTime} time=${updatedAt} /></span>` },
   {
     key: "duration",
     title: "Duration",

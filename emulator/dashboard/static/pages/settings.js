@@ -2,7 +2,7 @@
 
 import { html, useState } from "../html.js";
 import { get, useData } from "../api.js";
-import { CopyButton, Empty, ErrorBox, Facts, Loading, PageHead, Panel, SearchField, StatusBadge } from "../components/basics.js";
+import { CopyButton, Empty, Facts, NotLoaded, PageHead, Panel, SearchField, StatusBadge } from "../components/basics.js";
 import { Table } from "../components/table.js";
 import { Tabs } from "../components/tabs.js";
 import { attempt } from "../components/toast.js";
@@ -11,7 +11,7 @@ import { setQuery } from "../router.js";
 export default function SettingsPage({ query }) {
   const { data, error, reload } = useData("settings");
   const [shown, setShown] = useState({});
-  if (!data) return error ? html`<${ErrorBox} error=${error} onRetry=${reload} />` : html`<${Loading} />`;
+  if (!data) return html`<${NotLoaded} title="Settings" error=${error} onRetry=${reload} />`;
   const tab = query.tab ?? "settings";
   const text = (query.text ?? "").toLowerCase();
   const matches = (...values) => values.some((value) => String(value ?? "").toLowerCase().includes(text));
@@ -72,6 +72,7 @@ export default function SettingsPage({ query }) {
       <${Panel} flush>
         <${Table}
           label="Options of host.json"
+          blocks
           columns=${[
             { key: "path", title: "Option", sort: ({ path }) => path, render: ({ path }) => html`<span class="mono">${path}</span>` },
             { key: "value", title: "Value", render: ({ value }) => html`<div class="mono value">${value === null ? html`<span class="muted">not set</span>` : JSON.stringify(value)}</div>` },

@@ -30,6 +30,12 @@ export default function StorageItemPage({ params, query }) {
   />`;
 }
 
+/** Instead of what could not be read. A missing queue is no fault: poison queues exist only after a first message. */
+const NotRead = ({ error, name, onRetry }) =>
+  error.status === 404
+    ? html`<${Empty} title=${`The account has no ${name} now`}><button type="button" class="link" onClick=${onRetry}>Look again</button></${Empty}>`
+    : html`<${ErrorBox} error=${error} onRetry=${onRetry} />`;
+
 // Queues -----------------------------------------------------------------------------------------------------------
 
 function QueuePage({ name, connection, subtitle, mayWrite }) {
@@ -47,7 +53,7 @@ function QueuePage({ name, connection, subtitle, mayWrite }) {
       ({ moved, queue }) => `${plural(moved, "message")} moved to ${queue}.`,
     );
   const remove = async (message) => {
-    const text = "The message is deleted for good. Messages before it in the queue are received for a moment, which raises their dequeue counts by one.";
+    const text = "The message is deleted and cannot be restored. Messages before it in the queue are received for a moment, which raises their dequeue counts by one.";
     if (await confirm({ title: "Delete this message?", text, action: "Delete", danger: true })) {
       await change(() => send("DELETE", `${path}/messages/${encodeURIComponent(message.id)}`, undefined, { connection }), "Message deleted.");
     }
@@ -66,6 +72,7 @@ function QueuePage({ name, connection, subtitle, mayWrite }) {
     mayWrite && {
       key: "actions",
       title: "",
+      label: "Actions",
       align: "right",
       render: (message) =>
         html`<span class="nowrap">
@@ -85,7 +92,7 @@ function QueuePage({ name, connection, subtitle, mayWrite }) {
         ${data.canDelete && html`<${Button} icon="queue" onClick=${() => setAdding(true)}>Put a message</${Button}>`}
       `}
     />
-    ${error && !data && html`<${ErrorBox} error=${error} onRetry=${reload} />`}
+    ${error && !data && html`<${NotRead} error=${error} name=${name} onRetry=${reload} />`}
     ${!data && !error && html`<${Loading} />`}
     ${data &&
     html`
@@ -173,7 +180,7 @@ function TablePage({ name, connection, subtitle, query }) {
       <${SearchField} value=${filter} label="Filter (OData)" placeholder="Name eq 'x' and Age ge 20" onInput=${setFilter} class="wide mono" />
       <${Button} type="submit">Filter</${Button}>
     </form>
-    ${error && html`<${ErrorBox} error=${error} onRetry=${reload} />`}
+    ${error && html`<${NotRead} error=${error} name=${name} onRetry=${reload} />`}
     ${!data && !error && html`<${Loading} />`}
     ${data &&
     html`
@@ -204,6 +211,8 @@ function TablePage({ name, connection, subtitle, query }) {
 function Cell({ value, isTime }) {
   if (value === undefined || value === null) return html`<span class="muted">–</span>`;
   if (isTime) return html`<span class="nowrap"><${RelativeTime} time=${value} /></span>`;
+  // Keys and times are told apart by their ends, so only long texts are cut.
+  if (String(value).length <= 36) return html`<span class="nowrap mono">${String(value)}</span>`;
   return html`<span class="one-line mono" title=${String(value).slice(0, 500)}>${String(value).slice(0, 300)}</span>`;
 }
 
@@ -232,7 +241,7 @@ function ContainerPage({ name, connection, subtitle, query }) {
       subtitle=${subtitle}
       actions=${html`<${SearchField} value=${prefix} placeholder="Prefix of names" onInput=${(value) => setQuery({ prefix: value })} />`}
     />
-    ${error && !data && html`<${ErrorBox} error=${error} onRetry=${reload} />`}
+    ${error && !data && html`<${NotRead} error=${error} name=${name} onRetry=${reload} />`}
     ${!data && !error && html`<${Loading} />`}
     ${data &&
     html`

@@ -63,7 +63,7 @@ def check(message: TaskMessage, accepted: Accepted) -> None:
     """Raise UnreadableMessage if the event is not `accepted`, or cannot be processed or stored."""
     event, instance_id = message.event, message.target.instance_id
     if type(event) not in accepted:
-        raise UnreadableMessage(f"A {event.type_name} is no message of this queue.")
+        raise UnreadableMessage(f"A {event.type_name} is not a message of this queue.")
     if not instance_id:
         raise UnreadableMessage(f"The {event.type_name} names no instance.")
     if problem := storage_problem(instance_id):

@@ -423,7 +423,7 @@ def condition(query: InstanceQuery) -> Condition | None:
     elif query.prefix:
         prefix = escape_key(query.prefix)
         code = ord(prefix[-1]) + 1
-        # Half of a surrogate pair is no valid character in a filter; U+E000 is the first character behind them.
+        # Half of a surrogate pair is not a valid character in a filter; U+E000 is the first character behind them.
         following = chr(0xE000 if 0xD800 <= code < 0xE000 else min(code, 0x10FFFF))
         parts += [ge("PartitionKey", prefix), lt("PartitionKey", prefix[:-1] + following)]
     return reduce(and_, parts) if parts else None

@@ -1,7 +1,7 @@
 """Detection of storage that has lost acknowledged writes: an emulator that was killed returns to its last saved state.
 
 Azurite saves its data every five seconds. If it is killed, it starts again with what it saved last, and a host that
-went on would wait for messages that no longer exist. So a host remembers the ETags of its last checkpoints and reads
+continued would wait for messages that no longer exist. So a host remembers the ETags of its last checkpoints and reads
 them again: one request every few seconds while it works, none while it is idle.
 """
 
@@ -63,13 +63,18 @@ class RecentCheckpoints:
         while now - next(iter(noted.values())) > _SAVED_AFTER:
             del noted[next(iter(noted))]
 
-    def forget(self, instance_id: str) -> None:
-        """Drop an instance that this host is about to change or to delete."""
+    def forget(self, instance_id: str, *, is_purged: bool = False) -> None:
+        """Drop an instance that this host is about to change or, `is_purged`, to delete."""
         self._written.pop(instance_id, None)
+        if is_purged:
+            self._started.pop(instance_id, None)
 
-    def starts_since(self, since: datetime) -> Sequence[str]:
-        """Return the instances whose start was acknowledged from this time on."""
-        return [instance_id for instance_id, at in self._started.items() if at >= since]
+    def starts_near(self, since: datetime) -> Sequence[str]:
+        """Return the instances whose start was acknowledged after this time, or in the ten seconds before it.
+
+        Only the last checkpoint of an instance is remembered, so the time of a lost one is not that of the first loss.
+        """
+        return [instance_id for instance_id, at in self._started.items() if at >= since - _SAVED_AFTER]
 
     def sent_since(self, since: datetime) -> Sequence[str]:
         """Describe the external events and signals that were acknowledged from this time on."""

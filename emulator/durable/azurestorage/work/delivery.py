@@ -9,7 +9,7 @@ OrchestrationSession.cs, AzureStorageOrchestrationService.cs); docs/protocol/dur
 from __future__ import annotations
 
 import enum
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
@@ -24,9 +24,12 @@ from emulator.durable.core.events import (
     ExecutionTerminated,
     HistoryEvent,
     SubOrchestrationInstanceCompleted,
+    SubOrchestrationInstanceCreated,
     SubOrchestrationInstanceFailed,
     TaskCompleted,
     TaskFailed,
+    TaskScheduled,
+    TimerCreated,
     TimerFired,
 )
 from emulator.durable.core.identity import RuntimeStatus, is_entity
@@ -35,6 +38,14 @@ from emulator.instant import Instant
 from emulator.storage.port import Row
 
 _NO_ACTION = -1
+# Events of results, with that of the action that they belong to.
+_ACTION_OF: Mapping[type[HistoryEvent], type[HistoryEvent]] = {
+    TaskCompleted: TaskScheduled,
+    TaskFailed: TaskScheduled,
+    TimerFired: TimerCreated,
+    SubOrchestrationInstanceCompleted: SubOrchestrationInstanceCreated,
+    SubOrchestrationInstanceFailed: SubOrchestrationInstanceCreated,
+}
 # A response may overtake the checkpoint with its request: if a host is killed in between, by the time of a lock, five
 # minutes by default, and the repeated episode makes the same request. One that was delivered more often than this, and
 # has waited for as long as the retry delays of ten deliveries last, is for an execution that was replaced or purged, or
@@ -260,13 +271,13 @@ def _plan_next_episode(history: History, waiting: Sequence[ReceivedMessage], rep
     run, later = list[ReceivedMessage](), list[ReceivedMessage]()
     too_early, discard = list[ReceivedMessage](), list[ReceivedMessage]()
     stored, taken = KnownResults(history.events), KnownResults(())
-    request_ids: set[int | str] | None = None
+    requests: dict[int | str, type[HistoryEvent]] | None = None
     responses, taken_responses = set[str](), set[str]()
     for message in waiting:
         event, request_id = message.task.event, _responds_to(message)
         # Computed only if a response has arrived, because a history may have ten thousands of events.
-        if request_id is not None and request_ids is None:
-            request_ids = set(_request_ids(history.events))
+        if request_id is not None and requests is None:
+            requests = dict(_requests(history.events))
             responses = {event.name for event in history.events if isinstance(event, EventRaised)}
         if isinstance(event, ExecutionStarted):
             discard.append(message)  # The instance is running.
@@ -276,7 +287,11 @@ def _plan_next_episode(history: History, waiting: Sequence[ReceivedMessage], rep
             discard.append(message)
         elif isinstance(request_id, str) and request_id in responses:
             discard.append(message)  # An entity that repeats a batch after a crash responds twice.
-        elif request_id is not None and request_id not in (request_ids or ()):
+        elif request_id is not None and requests is not None and _is_result_of_another(event, requests.get(request_id)):
+            # An episode was repeated after a crash with other messages, and made another action with this id. The
+            # result is that of an action which was never stored.
+            discard.append(message)
+        elif request_id is not None and request_id not in (requests or ()):
             # A checkpoint sends its messages before it saves the history, so the response may arrive before the
             # request is stored.
             (discard if _is_too_late(message) else too_early).append(message)
@@ -346,15 +361,20 @@ def _responds_to(message: ReceivedMessage) -> int | str | None:
             return None
 
 
-def _request_ids(history: Iterable[HistoryEvent]) -> Iterable[int | str]:
-    """Yield the ids of all actions and entity requests in a history."""
+def _is_result_of_another(result: HistoryEvent, stored: type[HistoryEvent] | None) -> bool:
+    """Whether a result is of another kind than the stored action with its id."""
+    return stored in _ACTION_OF.values() and _ACTION_OF.get(type(result)) is not stored
+
+
+def _requests(history: Iterable[HistoryEvent]) -> Iterable[tuple[int | str, type[HistoryEvent]]]:
+    """Yield the ids and kinds of all actions and entity requests in a history."""
     for event in history:
         if event.event_id != _NO_ACTION:
-            yield event.event_id
+            yield event.event_id, type(event)
         if isinstance(event, EventSent) and event.input:
             request_id = lenient_object(event.input).get("id")
             if isinstance(request_id, str):
-                yield request_id
+                yield request_id, EventSent
 
 
 # Instances without history -----------------------------------------------------------------------------------

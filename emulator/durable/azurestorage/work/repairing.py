@@ -95,7 +95,7 @@ async def repair_lost_writes(
             f"{since:%H:%M:%S}",
         )
         cache.clear()
-        for instance_id in recent.starts_since(since):
+        for instance_id in recent.starts_near(since):
             with suppress(EmulatorError):
                 if await instances.row(instance_id) is None:
                     _log.warning('Instance "%s" is lost with its start. Start it again.', instance_id)

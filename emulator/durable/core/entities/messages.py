@@ -204,7 +204,7 @@ def request_in(event: EventSent) -> Request | None:
     Also None for one that cannot be read: the entity reports that when it receives it.
     """
     # The name of a delayed signal has the time of its delivery behind an @. The JSON of a release has an id, too, so
-    # only the name tells that it is no request.
+    # only the name tells that it is not a request.
     if not is_entity(event.instance_id) or (event.name or "").partition("@")[0] != OPERATION:
         return None
     try:
@@ -246,7 +246,7 @@ def read_timestamp(value: object) -> Timestamp:
 
 
 def _trace(value: object) -> TraceContext | None:
-    # Nothing but a trace depends on it, so what cannot be read is left out.
+    # Only a trace depends on it, so what cannot be read is left out.
     members = value if isinstance(value, dict) else {}
     parent, state = members.get("TraceParent"), members.get("TraceState")
     return TraceContext(parent, state if isinstance(state, str) else None) if isinstance(parent, str) else None

@@ -56,7 +56,7 @@ def next_poll(call: CallHttp, result: str | None, default_pause: timedelta) -> t
         location = _first_value(headers.get("location"))
         target = urljoin(call.uri, location)
     except ValueError:
-        return None  # The Location is no URL, or the result is not that of an HTTP activity.
+        return None  # The Location is not a URL, or the result is not that of an HTTP activity.
     # Every other response is final, including errors: a status code is never a failure of the activity.
     if response.get("statusCode") != 202 or not location:
         return None

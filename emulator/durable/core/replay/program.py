@@ -154,7 +154,7 @@ def open_wait(
     """Return the action that an execution with the history `past` waits for; None if there is none.
 
     `response`: of the function on this history. The execution may have none because it has ended, because the response
-    has an error, or because the function waits for something that is no action. Raises NonDeterminism.
+    has an error, or because the function waits for something that is not an action. Raises NonDeterminism.
     """
     recorded = {event.event_id: event for event in past if isinstance(event, RecordedAction)}
     program = _ActionProgram(response, started, recorded, settings)

@@ -99,7 +99,7 @@ def read_statuses(values: Sequence[str]) -> StatusFilter:
     """
     words = [word.strip() for value in values for word in value.split(",")]
     # Enum.TryParse accepts every number, also those without a member. Hence a filter of such numbers matches nothing,
-    # while a filter of unknown words only is no filter.
+    # while a filter of unknown words only is not a filter.
     numbers = {number for word in words if (number := parse_int(word)) is not None}
     statuses = {status for word in words if (status := RuntimeStatus.from_wire_name(word)) is not None}
     statuses |= {status for status in RuntimeStatus if status in numbers}

@@ -51,6 +51,7 @@ def result_of(returned: str | None, batch: EntityBatch) -> EntityBatchResult:
                 EntityId(signal["target"]["name"].lower(), signal["target"]["key"]),
                 signal["name"],
                 signal.get("input"),
+                signal.get("requestId"),
             )
             for signal in response.get("signals") or ()
         ]

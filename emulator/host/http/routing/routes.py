@@ -65,7 +65,7 @@ def first_match(routes: Sequence[Route], method: str, path: Sequence[str]) -> tu
     return None
 
 
-# No constraint accepts all of these values of a parameter: one is no number, one no letter, one too long, and so on.
+# No constraint accepts all of these values of a parameter: one is not a number, one no letter, one too long, and so on.
 _SAMPLE_VALUES = ("1", "a", "\N{SNOWMAN}" * 300)
 
 

@@ -171,7 +171,7 @@ async def wait_until_disconnected(request: web.Request) -> None:
 
 
 class PlainServer:
-    """Protocol factory that uses nothing but the documented interface of aiohttp; see `_can_use_internals`."""
+    """Protocol factory that uses only the documented interface of aiohttp; see `_can_use_internals`."""
 
     def __init__(self, handle: HandleRequest) -> None:
         # Which options a version has is not documented; those that it lacks are left out.

@@ -33,7 +33,7 @@ def approval(context: df.DurableOrchestrationContext):
     first = yield context.task_any([decision, deadline])
     if first is deadline:
         return "escalated"
-    # A timer that nobody waits for keeps the instance running, so it is cancelled.
+    # An open timer keeps the instance running, so it is cancelled.
     deadline.cancel()
     # The Python client sends the data of an event as JSON text, an HTTP request as a JSON value.
     approved = json.loads(decision.result) if isinstance(decision.result, str) else decision.result
