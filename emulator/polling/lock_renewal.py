@@ -79,9 +79,15 @@ class LockRenewer(Generic[Item]):
         """Renew the item's lock from now on."""
         self._items[item.id] = item
 
-    def remove(self, item: Item) -> None:
-        """Stop renewing the item's lock; does nothing if it was not added."""
-        self._items.pop(item.id, None)
+    def remove(self, item: Item) -> bool:
+        """Stop renewing the item's lock. Returns False, and does nothing, if it was not added.
+
+        Not that of another object with its id: this host may have lost the item and received it again.
+        """
+        is_renewed = self._items.get(item.id) is item
+        if is_renewed:
+            del self._items[item.id]
+        return is_renewed
 
     async def run(self) -> None:
         """Renew locks until cancelled."""
@@ -112,6 +118,6 @@ class LockRenewer(Generic[Item]):
             return None
         # The item may have been removed while the request was under way, because this host deleted it or gave it
         # back. Then the refusal is expected, and nothing was lost.
-        if self._items.pop(item.id, None) is not None:
+        if self.remove(item):
             self._on_lost(item)
         return None

@@ -8,6 +8,7 @@ from datetime import timedelta
 
 import pytest
 
+from emulator.polling.lock_renewal import LockRenewer
 from emulator.polling.locked_message import LockedMessage
 from emulator.storage.builtin import open_builtin
 from emulator.storage.port import Queue
@@ -77,3 +78,19 @@ async def test_a_renewal_that_waits_for_a_return_does_not_lock_the_message_again
     assert is_returned
     assert not is_renewed
     assert len(await take(queue)) == 1
+
+
+async def test_a_message_that_was_received_again_stays_locked_when_its_first_delivery_ends(
+    queue: Queue, clock: VirtualClock
+) -> None:
+    """The first one was lost while the host was suspended; what is left of it is given up later."""
+    renewer: LockRenewer[LockedMessage] = LockRenewer(clock, shortest_lock=LOCK, on_lost=lambda message: None)
+    first = await receive(queue, clock)
+    renewer.add(first)
+    assert renewer.remove(first)
+    await clock.sleep(LOCK.total_seconds() + 1)
+    second = await receive(queue, clock)
+    assert second.id == first.id
+    renewer.add(second)
+    assert not renewer.remove(first)
+    assert renewer.items() == (second,)

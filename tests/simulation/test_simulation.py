@@ -46,6 +46,14 @@ def test_no_rule_is_broken(first: int) -> None:
     assert "\n".join(failures(range(first, first + 10), scenarios=SMALL)) == ""
 
 
+# Seeds that found a defect of the host or of the checker.
+FOUND = (1116, 1385, 1584, 1782, 1979, 9577, 9589, 9923)
+
+
+def test_no_rule_is_broken_under_seeds_that_found_a_defect() -> None:
+    assert "\n".join(failures(FOUND, scenarios=6)) == ""
+
+
 @pytest.mark.soak
 @pytest.mark.parametrize("first", range(FIRST, FIRST + COUNT, AT_ONCE))
 def test_no_rule_is_broken_under_many_seeds(first: int) -> None:

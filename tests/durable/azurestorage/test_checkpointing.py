@@ -154,18 +154,21 @@ async def test_a_host_that_was_suspended_writes_no_old_status_row(
     assert await messages_left(account) == {}
 
 
-class SuspendedBefore:
-    """A gate that suspends a host once, when it makes a call."""
+class Suspension:
+    """A gate that suspends a host once, when it makes a call for the n-th time, or after it."""
 
-    def __init__(self, clock: HostClock, operation: str, target: str) -> None:
+    def __init__(self, clock: HostClock, operation: str, target: str, *, is_before: bool = True, nth: int = 1) -> None:
         self.happened = asyncio.Event()
+        self._left = nth
         self._clock = clock
-        self._call = (operation, target)
+        self._call = (operation, target, is_before)
 
     async def gate(self, operation: str, target: str, *, is_before: bool) -> None:
-        if is_before and (operation, target) == self._call and not self.happened.is_set():
-            self.happened.set()
-            self._clock.freeze(timedelta(minutes=20))
+        if (operation, target, is_before) == self._call:
+            self._left -= 1
+            if self._left == 0:
+                self.happened.set()
+                self._clock.freeze(timedelta(minutes=20))
         await self._clock.thawed()
 
 
@@ -174,7 +177,7 @@ async def test_a_custom_status_that_a_suspended_host_has_overwritten_is_written_
 ) -> None:
     """It is suspended while it writes the row of an episode, and another host completes the instance."""
     host_clock, choices = HostClock(clock), Choices(1, "app")
-    gate = SuspendedBefore(host_clock, "submit", "TestHubInstances")
+    gate = Suspension(host_clock, "submit", "TestHubInstances")
     suspended = SimulatedApp(host_clock, choices, set())
     async with open_world(account, clock) as client, open_world(freezing(account, gate), host_clock, suspended):
         await client.start("chain", 3)
@@ -187,6 +190,22 @@ async def test_a_custom_status_that_a_suspended_host_has_overwritten_is_written_
     assert (before.output, before.custom_status) == ("3", "3")
 
 
+async def test_a_suspended_host_does_not_overwrite_the_row_of_a_new_start(
+    account: StorageAccount, clock: VirtualClock
+) -> None:
+    """It is suspended between history and row; another host repairs the row, and a client starts the id again."""
+    host_clock = HostClock(clock)
+    gate = Suspension(host_clock, "submit", "TestHubHistory", is_before=False, nth=4)
+    async with open_world(account, clock) as client, open_world(freezing(account, gate), host_clock, app()):
+        await client.start("chain", 1)
+        await gate.happened.wait()
+        async with open_world(account, clock, app()):
+            await client.ended()
+        await client.start("chain", 2)
+        assert (await client.ended()).output == "16"
+        assert not host_clock.is_frozen
+
+
 @pytest.mark.parametrize(
     ("operation", "target"),
     [("put", "testhub-workitems"), ("submit", "TestHubHistory"), ("submit", "TestHubInstances")],
@@ -196,7 +215,7 @@ async def test_a_suspended_host_does_not_bring_a_purged_instance_back(
 ) -> None:
     """It is suspended in the first episode; another host runs the instance to its end, and a client purges it."""
     host_clock = HostClock(clock)
-    gate = SuspendedBefore(host_clock, operation, target)
+    gate = Suspension(host_clock, operation, target)
     async with (
         open_world(account, clock) as client,
         open_world(freezing(account, gate), host_clock, app()),

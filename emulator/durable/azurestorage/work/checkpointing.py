@@ -20,7 +20,7 @@ from emulator.durable.azurestorage.tracking.history import History, HistoryTable
 from emulator.durable.azurestorage.tracking.hub_cache import HubCache, LruCache
 from emulator.durable.azurestorage.tracking.instances import InstanceTable
 from emulator.durable.azurestorage.tracking.recent_checkpoints import RecentCheckpoints
-from emulator.durable.azurestorage.tracking.rows import StoredEvent
+from emulator.durable.azurestorage.tracking.rows import NULL_TEXT, StoredEvent
 from emulator.durable.azurestorage.work.sessions import Episode, Session, Sessions
 from emulator.durable.core.episode import EpisodeOutcome
 from emulator.durable.hub import LockLost
@@ -93,11 +93,14 @@ class Checkpointer:
         self._recent.note(after)
         # Without a history in the cache, another host may have written the row since this one did.
         is_known = before.is_row_current and before.execution_id == after.execution_id
-        # Read before it is known that the history is the latest: who writes the row after that changes its ETag.
+        # Read before it is known that this host owns the queue: who writes the row after that changes its ETag.
         etag = await self._row_etag(instance_id, is_known=is_known) if self._guard_row else None
         written = None
-        if await self._is_latest(after, session):
+        if await self._owns(session):
             written = await self._write_row(after, stored, outcome.custom_status, etag)
+        elif await self._history.is_latest(after):
+            # Others may have changed the row: another host has repaired it, and a client has started the id again.
+            await self._instances.repair(after, self._history, outcome.custom_status or NULL_TEXT)
         if not await self._is_latest(after, session):
             latest = await self._history.load(instance_id)
             if latest.execution_id is None and written is not None:

@@ -202,6 +202,9 @@ class Sessions:
         instance_id = message.task.target.instance_id
         session = self._sessions.get(instance_id)
         if session is not None:
+            # A message that this host has received before, and lost since, must not wait twice: one would be deleted as
+            # a copy of the other, and they are the same.
+            session.waiting = [earlier for earlier in session.waiting if earlier.id != message.id]
             # Also if the session is ACTIVE: an instance has one episode at a time, so the message makes the next one.
             session.waiting.append(message)
             return
