@@ -151,6 +151,27 @@ async def test_the_keyboard_reaches_the_pages(visitor: Visitor) -> None:
     await page.get_by_role("heading", name="shop").wait_for()
 
 
+async def test_tabs_in_the_background_keep_no_connection(visitor: Visitor) -> None:
+    # A browser has six for a host; each tab takes two or three while it is seen.
+    context = await visitor.page.context.browser.new_context()
+    hide = "value => { Object.defineProperty(document, 'hidden', { configurable: true, get: () => value });"
+    hide += " document.dispatchEvent(new Event('visibilitychange')); }"
+    tabs = []
+    for _ in range(5):
+        tab = await context.new_page()
+        tab.set_default_timeout(8000)
+        await tab.goto(f"{visitor.app.dashboard_url}#/instances")
+        await tab.get_by_role("heading", name="Instances").wait_for()
+        await tab.get_by_label("Search ids and names").wait_for()
+        await tab.evaluate(hide, True)
+        tabs.append(tab)
+    # One that is seen again shows what has happened meanwhile.
+    await visitor.app.post("/api/start?id=in-the-background")
+    await tabs[0].evaluate(hide, False)
+    await tabs[0].get_by_role("link", name="in-the-background").wait_for()
+    await context.close()
+
+
 async def test_the_theme_is_kept(visitor: Visitor) -> None:
     await visitor.open()
     page = visitor.page

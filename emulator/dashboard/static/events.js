@@ -18,9 +18,15 @@ export function follow(path, query, { onEvent, onState = () => {} }) {
   (async () => {
     let pause = 500;
     while (!abort.signal.aborted) {
+      if (document.hidden) await becomesVisible(abort.signal);
+      // Browsers open six connections to a host, for all tabs together. Tabs that nobody sees must not take them.
+      const connection = new AbortController();
+      const leave = () => (document.hidden || abort.signal.aborted) && connection.abort();
+      document.addEventListener("visibilitychange", leave);
+      abort.signal.addEventListener("abort", leave);
       try {
         const url = apiUrl(path, typeof query === "function" ? query() : query);
-        const response = await request(url, { signal: abort.signal });
+        const response = await request(url, { signal: connection.signal });
         onState("open");
         for await (const event of eventsOf(response)) {
           pause = 500;
@@ -30,14 +36,30 @@ export function follow(path, query, { onEvent, onState = () => {} }) {
         onState("closed");
       } catch (error) {
         if (abort.signal.aborted) return;
+        if (connection.signal.aborted) continue;
         onState("closed", error);
         pause = Math.min(pause * 2, LONGEST_PAUSE);
+      } finally {
+        document.removeEventListener("visibilitychange", leave);
+        abort.signal.removeEventListener("abort", leave);
       }
       await new Promise((resolve) => setTimeout(resolve, pause));
     }
   })();
   return () => abort.abort();
 }
+
+/** Wait until the tab is shown, or `signal` is aborted. */
+const becomesVisible = (signal) =>
+  new Promise((resolve) => {
+    const end = () => {
+      if (document.hidden && !signal.aborted) return;
+      document.removeEventListener("visibilitychange", end);
+      resolve();
+    };
+    document.addEventListener("visibilitychange", end);
+    signal.addEventListener("abort", end);
+  });
 
 async function* eventsOf(response) {
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
@@ -72,11 +94,13 @@ let connected = true;
 /** Call `callback` when something has changed in the host. Returns a function that ends it. */
 export function onChange(callback) {
   listeners.add(callback);
+  let opened = false;
   stop ??= follow("changes", {}, {
     onEvent: (event) => listeners.forEach((listener) => listener(event)),
     onState: (state) => {
       // What has happened while there was no connection is not known.
-      if (state === "open" && !connected) listeners.forEach((listener) => listener({}));
+      if (state === "open" && opened) listeners.forEach((listener) => listener({}));
+      opened ||= state === "open";
       connected = state === "open";
       stateListeners.forEach((listener) => listener(connected));
     },
