@@ -8,6 +8,7 @@ The first instance is the exported one. Events are written as in the messages of
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -73,7 +74,11 @@ def read_document(content: object) -> Sequence[RecordedInstance]:
     items = content.get("instances")
     if not isinstance(items, list) or not items:
         raise UnreadableHistory('The history file has no instances: the member "instances" must be a list of them.')
-    return [_instance(item) for item in items]
+    instances = [_instance(item) for item in items]
+    [(name, times)] = Counter(instance.instance_id for instance in instances).most_common(1)
+    if times > 1:
+        raise UnreadableHistory(f"The history file has the instance {name[:100]!a} {times} times. Keep one of them.")
+    return instances
 
 
 def _instance(item: object) -> RecordedInstance:

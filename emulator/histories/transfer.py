@@ -31,6 +31,7 @@ from emulator.errors import EmulatorError
 from emulator.histories.document import RecordedInstance, document_of, read_document
 from emulator.ids import NewId, hyphenated
 from emulator.instant import Instant
+from emulator.storage.port import StorageError
 
 MOST_INSTANCES: Final = 1_000
 """So many instances are exported together."""
@@ -157,6 +158,7 @@ class HistoryTransfer:
         # All before the first one is created, so that a refusal leaves nothing behind.
         for new_id in ids.values():
             await self._check_free(new_id)
+        forks: list[tuple[Fork, str | None]] = []
         # Children first: a parent that waits for them must find them.
         for copy in reversed(copies):
             # Nothing waits for the first instance: if it has a parent, that is not in the file.
@@ -176,7 +178,17 @@ class HistoryTransfer:
                 children=ids,
                 results=results,
             )
-            await self._store(forked, custom_status=copy.custom_status)
+            forks.append((forked, copy.custom_status))
+        stored: list[str] = []
+        try:
+            for forked, custom_status in forks:
+                await self._store(forked, custom_status=custom_status)
+                stored.append(forked.instance.instance_id)
+        except EmulatorError:
+            # Storage refuses what is too large for a row, for example. A part of an execution could only wait for ever.
+            for new_id in stored:
+                await self._hub.purge(new_id)
+            raise
         return {
             "instanceId": ids[copies[0].id],
             "instances": [
@@ -264,6 +276,10 @@ class HistoryTransfer:
             await self._hub.start(first, reuse=frozenset())
             for message in others:
                 await self._hub.send(message)
+        except StorageError:
+            # It may exist without a history or without its messages.
+            await self._hub.purge(forked.instance.instance_id)
+            raise
         except InstanceAlreadyExists as error:
             # The id was free when it was checked, and another client has taken it since.
             raise _exists(error.instance_id) from None

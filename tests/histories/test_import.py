@@ -151,6 +151,33 @@ async def test_damaged_files_are_refused(folder: Path, content: Any, text: str) 
         read_document(content)
 
 
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("child twice", "2 times. Keep one of them."),
+        ("reversed", "so it is not complete"),
+        ("too large", "PropertyValueTooLarge"),
+    ],
+)
+async def test_a_refused_file_leaves_nothing_behind(folder: Path, name: str, text: str) -> None:
+    async with two_apps(folder) as (first, second):
+        await first.client.start_new("parent", instance_id="p")
+        await first.settle()
+        file = await export(first, "p")
+        parent, child = file["instances"]
+        match name:
+            case "child twice":
+                file["instances"].append(child)
+            case "reversed":
+                parent["history"].reverse()
+            case "too large":
+                next(event for event in parent["history"] if "Version" in event)["Version"] = "v" * 40_000
+        answer = await import_file(second, file, 400)
+        assert text in answer["error"]["message"]
+        assert (await second.get("/azemu/api/instances")).json()["total"] == 0
+        assert await second.rows("TestHubNameHistory") == []
+
+
 @pytest.mark.soak
 async def test_a_fork_continues_on_azurite(folder: Path, azurite: str) -> None:
     settings = {"AzureWebJobsStorage": azurite, "AzureFunctionsJobHost__extensions__durableTask__hubName": "ForkHub"}

@@ -250,6 +250,8 @@ def _continued(
     source: ExecutionStarted,
     request: ForkRequest,
 ) -> Fork:
+    if past and not any(isinstance(event, ExecutionStarted) for event in past):
+        raise ForkRefused("The first episodes of the history have no ExecutionStarted, so it is not complete.")
     undone = waits.undone
     ids = new_request_ids(past, source.instance, request.instance)
     has_ended = any(isinstance(event, ExecutionCompleted) for event in past)
@@ -381,11 +383,13 @@ def _refuse_held_locks(past: Sequence[HistoryEvent], cut: int) -> None:
                 continue
     for event, sent in entity_requests(past):
         if sent.is_lock_request and sent.id in raised and sent.id not in released:
-            before = next(episode.start for episode in reversed(episodes(past)) if past.index(event) >= episode.start)
+            starts = [episode.start for episode in episodes(past) if past.index(event) >= episode.start]
+            if not starts:
+                raise ForkRefused("The history has events before its first OrchestratorStarted, so it is not complete.")
             names = ", ".join(entity.instance_id for entity in sent.lockset)
             raise ForkRefused(
                 f"Before event {cut} the orchestration has locked {names}. The new instance would not hold the lock. "
-                f"Fork at event {before}, where the lock is requested, or after the critical section."
+                f"Fork at event {starts[-1]}, where the lock is requested, or after the critical section."
             )
 
 
