@@ -70,7 +70,7 @@ export default function HomePage() {
           ]}
           rows=${storage.data.partitions}
           rowKey=${({ queue }) => queue}
-          empty=${html`<${Empty} title="The task hub has not been created yet" />`}
+          empty=${html`<${Empty} title=${storage.data.partitionsError ? "Not known: the storage does not respond" : "The task hub has not been created yet"} />`}
         />
       </${Panel}>`}
       </div>
@@ -132,7 +132,7 @@ function Queues({ data, error, reload }) {
   if (!data) return error ? html`<${ErrorBox} error=${error} onRetry=${reload} />` : html`<${Loading} />`;
   return html`
     ${data.queuesError && html`<${ErrorBox} error=${{ message: data.queuesError }} />`}
-    <${Table}
+    ${!(data.queuesError && !data.queues.length) && html`<${Table}
       label="Queues"
       columns=${[
         {
@@ -146,7 +146,7 @@ function Queues({ data, error, reload }) {
       rows=${data.queues}
       rowKey=${({ name, function: reader }) => `${name} ${reader}`}
       empty=${html`<${Empty} title="The app reads no queues" />`}
-    />
+    />`}
   `;
 }
 

@@ -1,7 +1,7 @@
 // Instances: a list that the host filters, sorts and keeps up to date, with actions on the selected ones.
 
 import { html, useEffect, useRef, useState } from "../html.js";
-import { apiUrl, get, request } from "../api.js";
+import { answersOfLoader, apiUrl, get, isOutage, request } from "../api.js";
 import { follow } from "../events.js";
 import { count, duration, plural } from "../format.js";
 import { address, navigate, setQuery } from "../router.js";
@@ -15,6 +15,7 @@ const PAGE = 50;
 const STATUSES = ["Running", "Pending", "Suspended", "Completed", "Failed", "Terminated", "Canceled", "ContinuedAsNew"];
 const PERIODS = { "": "any time", 15: "last 15 minutes", 60: "last hour", 1440: "last 24 hours", 10080: "last 7 days" };
 const MOST_SELECTED = 10000;
+const LONGEST_SILENCE = 10000;
 
 export default function InstancesPage({ query }) {
   const host = useHost();
@@ -80,7 +81,7 @@ export default function InstancesPage({ query }) {
       )}
       <button type="button" class="link" onClick=${() => setSelected(new Set())}>Clear</button>
     </div>`}
-    ${error && html`<${ErrorBox} error=${error} onRetry=${() => listing.reload()} />`}
+    ${error && !(data && isOutage(error)) && html`<${ErrorBox} error=${error} onRetry=${() => listing.reload()} />`}
     ${data && !data.isComplete &&
     html`<div class="muted" role="status">Reading the task hub: ${count(data.read)} instances so far …</div>`}
     ${data?.isCut &&
@@ -149,6 +150,7 @@ function useListing(query) {
   const version = useRef(0);
   useEffect(() => {
     const abort = new AbortController();
+    const answers = answersOfLoader();
     let running = false;
     let again = false;
     load.current = async ({ reread = false } = {}) => {
@@ -157,12 +159,17 @@ function useListing(query) {
         return;
       }
       running = true;
+      answers.asked();
       try {
         const data = await (await request(reread ? `${url}&reread=true` : url, { signal: abort.signal })).json();
         version.current = data.version;
+        answers.answered();
         setState({ data, error: null });
       } catch (error) {
-        if (error.name !== "AbortError") setState((old) => ({ ...old, error }));
+        if (!abort.signal.aborted) {
+          answers.answered(error);
+          setState((old) => ({ ...old, error }));
+        }
       }
       running = false;
       if (again && !abort.signal.aborted) {
@@ -179,8 +186,12 @@ function useListing(query) {
     });
     const onShow = () => document.hidden || load.current();
     document.addEventListener("visibilitychange", onShow);
+    // The stream is silent both when nothing changes and when the storage does not respond.
+    const timer = setInterval(onShow, LONGEST_SILENCE);
     return () => {
       abort.abort();
+      answers.ended();
+      clearInterval(timer);
       stop();
       document.removeEventListener("visibilitychange", onShow);
     };
@@ -345,6 +356,7 @@ function PayloadSearch({ text, filter, onClose }) {
   useEffect(() => {
     const { text: ignored, ...others } = filter;
     stop.current = follow("instances-search", { ...others, payload: text }, {
+      hasEnd: true,
       onEvent: (event) => {
         if (event.match) setFound((old) => [...old, { ...event.match, place: event.place }]);
         else setProgress(event);
