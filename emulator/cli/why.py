@@ -47,7 +47,7 @@ async def _run(command: Why) -> int:
     where = command.where
     # Storage alone does not show the line of code that waits, and the host knows it.
     is_chosen = where.storage is not None or where.hub is not None
-    host = None if is_chosen else find_host_if_running(where.app, port=where.port, key=where.key)
+    host = None if is_chosen else find_host_if_running(where.app, port=where.port, key=where.key, needs_app=False)
     async with AsyncExitStack() as stack:
         source: HostClient | Diagnosis
         if host is not None:
