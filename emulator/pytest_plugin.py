@@ -21,6 +21,7 @@ import sysconfig
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import TracebackType
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
@@ -214,7 +215,9 @@ def _end_traceback_in_test(excinfo: pytest.ExceptionInfo[BaseException]) -> None
     from emulator.errors import EmulatorError
 
     libraries = (own_modules.PREFIX, sysconfig.get_path("stdlib"), *(f"{os.sep}{n}{os.sep}" for n in LIBRARY_FOLDERS))
-    last_of_user, step, files = None, excinfo.tb, [""]
+    last_of_user: TracebackType | None = None
+    step: TracebackType | None = excinfo.tb
+    files = [""]
     while step is not None:
         files.append(step.tb_frame.f_code.co_filename)
         if not any(part in files[-1] for part in libraries):
