@@ -1,7 +1,8 @@
 // One function: run it, its invocations, its log, its captured outputs, its bindings.
 
 import { html, useEffect, useState } from "../html.js";
-import { request, useData } from "../api.js";
+import { request } from "../api.js";
+import { useData } from "../data.js";
 import { Button, CopyButton, Empty, ErrorBox, Facts, Message, NotLoaded, PageHead, Panel, RelativeTime, StatusBadge } from "../components/basics.js";
 import { JsonView, indented } from "../components/json.js";
 import { LogLines } from "../components/log_lines.js";
