@@ -19,7 +19,7 @@ export class ApiError extends Error {
 }
 
 /** The access key; "" if there is none, or if what was given cannot be the value of a header. */
-function accessKey() {
+export function accessKey() {
   const key = sessionStorage.getItem(KEY) || "";
   return /^[\x21-\x7e]*$/.test(key) ? key : "";
 }
