@@ -446,6 +446,7 @@ def _parser(word: str, description: str, examples: str, *, asks_host: bool = Tru
         metavar="STORAGE",
         help="do not ask a host, but use this storage: azurite, builtin, builtin:PATH or a connection string",
     )
+    parser.suggest("--storage", ("azurite", "builtin"))
     parser.add_json_option()
     return parser
 
@@ -490,6 +491,7 @@ def _add_filter(parser: Parser) -> None:
         metavar="STATUS",
         help=f"one or more of {', '.join(STATUSES)}",
     )
+    parser.suggest("--status", STATUSES)
     add("--name", metavar="NAME", help="name of the orchestrator function")
     add("--prefix", metavar="TEXT", help="beginning of the instance id")
     add("--since", "--created-after", metavar="TIME", help=f"created at this time or later: {_TIME_HELP}")

@@ -212,6 +212,7 @@ def _parser(name: str, description: str, examples: str) -> Parser:
         metavar="STORAGE",
         help="do not ask a host, but use this storage: azurite, builtin, builtin:PATH or a connection string",
     )
+    parser.suggest("--storage", ("azurite", "builtin"))
     add("--json", action="store_true", help="print one JSON document (docs/reference/json-output.md)")
     return parser
 

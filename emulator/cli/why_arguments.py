@@ -59,6 +59,7 @@ def parse_why(words: Sequence[str]) -> Why:
         metavar="STORAGE",
         help="do not ask a host, but read this storage: azurite, builtin, builtin:PATH or a connection string",
     )
+    parser.suggest("--storage", ("azurite", "builtin"))
     parser.add_json_option()
     options = parser.parse(words)
     top = parser.number_of("--top", options.top or ("0" if options.problems else str(_DEFAULT_TOP)))
