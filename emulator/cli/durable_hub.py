@@ -55,7 +55,7 @@ async def _delete(command: DeleteHub) -> int:
 
 def _refuse_own_host(command: DeleteHub, storage: HubStorage) -> None:
     """Raise RequestRefused if the host of this app runs. Its lease may be missing in the table while it starts."""
-    if command.where.hub is not None or command.where.storage is not None or command.where.connection is not None:
+    if command.where.names_hub:
         return
     host = find_host_if_running(command.where.app, port=None, key=None, also_without_app=True)
     if host is None:
