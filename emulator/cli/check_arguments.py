@@ -59,6 +59,7 @@ def parse_check(words: Sequence[str]) -> Check:
     parser.add_app_option()
     add("--no-import", dest="load", action="store_false", help="read the app's files only, without importing them")
     add("--plan", metavar="PLAN", help=f"also check for this hosting plan: {', '.join(PLANS)}")
+    parser.suggest("--plan", PLANS)
     add(
         "--timeout",
         metavar="SECONDS",

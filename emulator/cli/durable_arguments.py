@@ -477,6 +477,7 @@ def _add_filter(parser: Parser) -> None:
         metavar="STATUS",
         help=f"one or more of {', '.join(STATUSES)}",
     )
+    parser.suggest("--status", STATUSES)
     add("--name", metavar="NAME", help="name of the orchestrator function")
     add("--prefix", metavar="TEXT", help="beginning of the instance id")
     add("--since", "--created-after", metavar="TIME", help=f"created at this time or later: {_TIME_HELP}")

@@ -49,6 +49,7 @@ def add_storage_option(parser: Parser, *, verb: str = "use", group: argparse._Ar
         metavar="STORAGE",
         help=f"do not ask a host, but {verb} this storage: azurite, builtin, builtin:PATH or a connection string",
     )
+    parser.suggest("--storage", ("azurite", "builtin"))
 
 
 def hub_choice(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import difflib
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Final, NoReturn
 
@@ -57,6 +57,12 @@ class Parser(argparse.ArgumentParser):
             # An abbreviation that works today would become ambiguous with the next new option.
             allow_abbrev=False,
         )
+        # By an option, or the `dest` of a positional argument.
+        self.suggested: dict[str, Sequence[str]] = {}
+
+    def suggest(self, argument: str, values: Iterable[str]) -> None:
+        """Let shells complete these values of an option, or of a positional argument, which accepts others, too."""
+        self.suggested[argument] = tuple(values)
 
     def add_app_option(self, *spellings: str, group: argparse._ArgumentGroup | None = None) -> None:
         """Add --app. `spellings`: other names, those of `func`. `group`: where the help lists it."""

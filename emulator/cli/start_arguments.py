@@ -92,6 +92,7 @@ def parse_start(words: Sequence[str]) -> Start:
         help="use this storage instead of AzureWebJobsStorage: azurite, builtin, builtin:PATH, builtin:memory or a "
         "connection string",
     )
+    parser.suggest("--storage", ("azurite", "builtin", "builtin:memory"))
     add("--no-reload", dest="reload", action="store_false", help="run in one process, without restarts: for debuggers")
     add(
         *_PYTHON_ARGUMENTS,
@@ -115,6 +116,7 @@ def parse_start(words: Sequence[str]) -> Start:
         help=f"lowest level of the functions' own log lines to show: {', '.join(LEVELS)} "
         "(default: the environment variable FUNCTIONS_USER_LOG_LEVEL)",
     )
+    parser.suggest("--user-log-level", LEVELS)
     add("--log-format", choices=("text", "json"), default="text", help="json: one JSON object per line")
     add("--enable-json-output", dest="log_format", action="store_const", const="json", help=argparse.SUPPRESS)
     add(

@@ -392,21 +392,6 @@ def _refuse_held_locks(past: Sequence[HistoryEvent], cut: int) -> None:
 # The history of the new execution -----------------------------------------------------------------------------
 
 
-def _forked_start(source: ExecutionStarted, request: ForkRequest) -> ExecutionStarted:
-    # No parent waits for the new instance.
-    tags = {name: value for name, value in (source.tags or {}).items() if name != FIRE_AND_FORGET}
-    return replace(
-        source,
-        instance=request.instance,
-        parent=None,
-        tags={**tags, SOURCE_INSTANCE_ID: source.instance.instance_id},
-        correlation=None,
-        parent_trace_context=None,
-        scheduled_start_time=None,
-        generation=0,
-    )
-
-
 def _kept(event: HistoryEvent, undone: set[int], fire_times: Mapping[int, Instant]) -> HistoryEvent:
     if isinstance(event, _RecordedDecision) and event.event_id in undone:
         # What a rewind writes: the replay ignores it, and makes the decision again.
