@@ -15,7 +15,8 @@ from emulator.accounts import open_accounts
 from emulator.app_storage import open_app_storage
 from emulator.cli.answers import Response
 from emulator.cli.durable_choice import HubChoice
-from emulator.cli.host_client import HostClient, find_host_if_running
+from emulator.cli.finding_hosts import find_host_if_running
+from emulator.cli.host_client import HostClient
 from emulator.clock import SystemClock
 from emulator.config.connections import BuiltinConnection, resolve_connection
 from emulator.config.settings import find_project_root

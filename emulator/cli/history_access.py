@@ -11,7 +11,8 @@ from emulator import bound_json as json
 from emulator.cli.answers import TEXT_OR_NULL, Shape
 from emulator.cli.durable_access import HubStorage, RequestRefused, open_hub_storage
 from emulator.cli.durable_choice import HubChoice
-from emulator.cli.host_client import HostClient, find_host_if_running
+from emulator.cli.finding_hosts import find_host_if_running
+from emulator.cli.host_client import HostClient
 from emulator.clock import SystemClock
 from emulator.histories.transfer import ForkOptions, HistoryTransfer
 from emulator.ids import new_id

@@ -75,7 +75,7 @@ class Parser(argparse.ArgumentParser):
         )
 
     def add_host_options(self, group: argparse._ArgumentGroup | None = None) -> None:
-        """Add --app, --port and --key: what `host_client.find_host` needs. `group`: where the help lists them."""
+        """Add --app, --port and --key: what `finding_hosts.find_host` needs. `group`: where the help lists them."""
         self.add_app_option(group=group)
         add = (group or self).add_argument
         add("-p", "--port", metavar="N", help="port of the host (default: that of the host of this folder)")

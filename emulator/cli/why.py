@@ -11,7 +11,8 @@ from typing import Any, Final
 from emulator import exit_codes
 from emulator.cli.answers import TEXT_OR_NULL
 from emulator.cli.durable_access import RequestRefused, open_hub_storage
-from emulator.cli.host_client import HostClient, find_host_if_running, url_segment
+from emulator.cli.finding_hosts import find_host_if_running
+from emulator.cli.host_client import HostClient, url_segment
 from emulator.cli.printing import ProgressLine, one_line, print_json
 from emulator.cli.why_arguments import Why
 from emulator.clock import SystemClock
