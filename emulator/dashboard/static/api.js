@@ -1,13 +1,11 @@
-// Requests to the dashboard's API and to the host, with the access key, and hooks that load data for a page.
+// Requests to the dashboard's API and to the host, with the access key.
 //
-//   const { data, error, reload } = useData("functions");          // GET /azemu/api/functions
+//   await get("functions");                                        // GET /azemu/api/functions
 //   await send("POST", "queues/orders/messages", { text });        // throws ApiError
 //
 // With --enable-auth the host needs the master key. It comes from `#code=…` or from the dialog that the app opens when
 // `needsKey` is called, and is kept for this tab only (sessionStorage).
 
-import { useCallback, useEffect, useRef, useState } from "./html.js";
-import { onChange } from "./events.js";
 import { decoded } from "./router.js";
 
 const KEY = "azemu.key";
@@ -21,7 +19,7 @@ export class ApiError extends Error {
 }
 
 /** The access key; "" if there is none, or if what was given cannot be the value of a header. */
-function accessKey() {
+export function accessKey() {
   const key = sessionStorage.getItem(KEY) || "";
   return /^[\x21-\x7e]*$/.test(key) ? key : "";
 }
@@ -100,131 +98,4 @@ export async function send(method, path, body, query) {
   }
   const text = await (await request(apiUrl(path, query), options)).text();
   return text ? JSON.parse(text) : null;
-}
-
-// Data of pages that is old, because the host has had no answer from its storage: by loader, { since, hasData, error }.
-const oldData = new Map();
-const oldDataListeners = new Set();
-// Shorter waits are usual, for example while a large history is read.
-const LONG_WAIT = 3000;
-
-/**
- * Call `callback` with the oldest data of the page, or null when all of it is up to date. Returns a function that ends it.
- *
- * `since`: when the data was read (ms), or, without `hasData`, since when it is awaited. `error`: null while there is no answer.
- */
-export function onOldData(callback) {
-  oldDataListeners.add(callback);
-  return () => oldDataListeners.delete(callback);
-}
-
-/** The requests of one loader, for `onOldData`: call `asked`, then `answered`; `ended` when the page is left. */
-export function answersOfLoader() {
-  const loader = {};
-  let last = null;
-  let timer = null;
-  const change = (value) => {
-    if (value) oldData.set(loader, value);
-    else if (!oldData.delete(loader)) return;
-    const [oldest = null] = [...oldData.values()].sort((a, b) => a.since - b.since);
-    oldDataListeners.forEach((listener) => listener(oldest));
-  };
-  return {
-    asked() {
-      const since = last ?? Date.now();
-      clearTimeout(timer);
-      // An error that was reported is still true until there is an answer.
-      if (!oldData.has(loader)) timer = setTimeout(() => change({ since, hasData: last !== null, error: null }), LONG_WAIT);
-    },
-    answered(error = null) {
-      clearTimeout(timer);
-      if (isOutage(error)) change({ since: oldData.get(loader)?.since ?? last ?? Date.now(), hasData: last !== null, error });
-      else {
-        last = Date.now();
-        change(null);
-      }
-    },
-    ended() {
-      clearTimeout(timer);
-      change(null);
-    },
-  };
-}
-
-/** Whether an error ends without the user: the host or its storage does not respond. */
-export const isOutage = (error) => error?.status === 0 || error?.status === 503;
-
-/** Time until a page tries again after an outage, in ms. */
-export const RETRY_PAUSE = 3000;
-
-/**
- * Load an endpoint and load it again when something has changed in the host. `path` null: load nothing.
- *
- * `live`: reload when the host reports a change (at most every `pause` ms). `every`: reload at least every so many ms.
- * Returns { data, error, loading, reload }. `data` stays while it is loaded again.
- */
-export function useData(path, query = {}, { live = false, every = 0, pause = 700 } = {}) {
-  const [state, setState] = useState({ data: null, error: null, loading: path !== null });
-  const url = path === null ? null : apiUrl(path, query);
-  const load = useRef(null);
-  useEffect(() => {
-    if (url === null) {
-      setState({ data: null, error: null, loading: false });
-      return undefined;
-    }
-    const abort = new AbortController();
-    const answers = answersOfLoader();
-    let running = false;
-    let again = false;
-    let retry = null;
-    load.current = async () => {
-      if (running) {
-        again = true;
-        return;
-      }
-      running = true;
-      clearTimeout(retry);
-      answers.asked();
-      try {
-        const data = await (await request(url, { signal: abort.signal })).json();
-        answers.answered();
-        setState({ data, error: null, loading: false });
-      } catch (error) {
-        if (!abort.signal.aborted) {
-          answers.answered(error);
-          setState((old) => ({ data: old.data, error, loading: false }));
-          if (isOutage(error)) retry = setTimeout(() => document.hidden || load.current(), RETRY_PAUSE);
-        }
-      }
-      running = false;
-      if (again && !abort.signal.aborted) {
-        again = false;
-        load.current();
-      }
-    };
-    // The data of another URL must not be shown as if it were of this one.
-    setState({ data: null, error: null, loading: true });
-    load.current();
-    const timers = [];
-    if (every) timers.push(setInterval(() => document.hidden || load.current(), every));
-    let due = null;
-    const stop = live
-      ? onChange(() => {
-          due ??= setTimeout(() => {
-            due = null;
-            if (!document.hidden) load.current();
-          }, pause);
-        })
-      : () => {};
-    return () => {
-      abort.abort();
-      answers.ended();
-      stop();
-      clearTimeout(due);
-      clearTimeout(retry);
-      timers.forEach(clearInterval);
-    };
-  }, [url, live, every, pause]);
-  const reload = useCallback(() => load.current && load.current(), []);
-  return { ...state, reload };
 }

@@ -1,8 +1,10 @@
 // The frame of all pages: navigation, keyboard, theme, key dialog. It loads the module of a page when it is opened.
 
 import { html, render, useEffect, useErrorBoundary, useRef, useState } from "./html.js";
-import { needsKey, onOldData, setAccessKey, takeKeyFromAddress, useData } from "./api.js";
+import { needsKey, setAccessKey, takeKeyFromAddress } from "./api.js";
+import { useData } from "./data.js";
 import { onConnection } from "./events.js";
+import { onOldData } from "./outages.js";
 import { address, match, navigate, useRoute } from "./router.js";
 import { clockTime, setHostTime } from "./format.js";
 import { Button, Empty, ErrorBox, IconButton, Loading, PageHead, StatusBadge } from "./components/basics.js";

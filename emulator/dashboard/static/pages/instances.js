@@ -1,9 +1,11 @@
 // Instances: a list that the host filters, sorts and keeps up to date, with actions on the selected ones.
 
 import { html, useEffect, useRef, useState } from "../html.js";
-import { answersOfLoader, apiUrl, get, isOutage, request } from "../api.js";
+import { apiUrl, get, request } from "../api.js";
+import { onceAtATime } from "../data.js";
 import { follow } from "../events.js";
 import { count, duration, plural } from "../format.js";
+import { answersOfLoader, isOutage } from "../outages.js";
 import { address, navigate, setQuery } from "../router.js";
 import { Button, Empty, ErrorBox, Loading, Message, PageHead, RelativeTime, SearchField, StatusBadge } from "../components/basics.js";
 import { Table } from "../components/table.js";
@@ -151,31 +153,26 @@ function useListing(query) {
   useEffect(() => {
     const abort = new AbortController();
     const answers = answersOfLoader();
-    let running = false;
-    let again = false;
-    load.current = async ({ reread = false } = {}) => {
-      if (running) {
-        again = true;
-        return;
-      }
-      running = true;
+    let reread = false;
+    const read = onceAtATime(async () => {
+      const target = reread ? `${url}&reread=true` : url;
+      reread = false;
       answers.asked();
       try {
-        const data = await (await request(reread ? `${url}&reread=true` : url, { signal: abort.signal })).json();
+        const data = await (await request(target, { signal: abort.signal })).json();
         version.current = data.version;
         answers.answered();
         setState({ data, error: null });
       } catch (error) {
-        if (!abort.signal.aborted) {
-          answers.answered(error);
-          setState((old) => ({ ...old, error }));
-        }
+        if (abort.signal.aborted) return;
+        answers.answered(error);
+        setState((old) => ({ ...old, error }));
       }
-      running = false;
-      if (again && !abort.signal.aborted) {
-        again = false;
-        load.current();
-      }
+    }, abort.signal);
+    load.current = (options) => {
+      // Kept for the next run if one is under way, which does not know of the deletion.
+      reread ||= options?.reread ?? false;
+      read();
     };
     load.current();
     // One stream that says only that something has changed: the host reads what is new once for all viewers.
