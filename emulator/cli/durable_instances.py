@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from emulator import bound_json as json
 from emulator import exit_codes
+from emulator.cli.data_arguments import input_body, json_body
 from emulator.cli.durable_access import DurableApi, RequestRefused, call
 from emulator.cli.durable_arguments import (
     Control,
@@ -19,7 +20,6 @@ from emulator.cli.durable_arguments import (
     ShowInstance,
     StartInstance,
 )
-from emulator.cli.durable_data import input_body, json_body
 from emulator.cli.durable_lists import INSTANCE, ListFormat, instance_pages, print_list
 from emulator.cli.printing import ProgressLine, Table, confirm, one_line, print_json, shown_value
 from emulator.clock import SystemClock

@@ -11,7 +11,8 @@ from typing import Any, Final
 from urllib.parse import urlencode
 
 from emulator import exit_codes
-from emulator.cli.host_client import HostClient, HostNotRunning, InvocationFailed, find_host, url_segment
+from emulator.cli.finding_hosts import find_host
+from emulator.cli.host_client import HostClient, HostNotRunning, InvocationFailed, url_segment
 from emulator.cli.logs_arguments import Logs
 from emulator.cli.printing import json_text, print_json
 from emulator.dotnet.failure_text import readable_failure

@@ -7,7 +7,8 @@ import webbrowser
 from urllib.parse import quote
 
 from emulator import exit_codes
-from emulator.cli.host_client import InvocationFailed, find_host
+from emulator.cli.finding_hosts import find_host
+from emulator.cli.host_client import InvocationFailed
 from emulator.cli.open_arguments import Open
 from emulator.cli.printing import print_json
 

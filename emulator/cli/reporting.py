@@ -9,7 +9,8 @@ from typing import Any, Final
 
 from emulator import exit_codes
 from emulator.cli.answers import TEXT_OR_NULL
-from emulator.cli.host_client import InvocationFailed, find_host
+from emulator.cli.finding_hosts import find_host
+from emulator.cli.host_client import InvocationFailed
 from emulator.cli.printing import Table, print_json
 from emulator.cli.report_arguments import Report
 

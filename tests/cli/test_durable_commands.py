@@ -302,7 +302,7 @@ def test_the_words_of_core_tools_are_understood(durable: Commands) -> None:
         (("list", "--connection", "Nowhere"), 1, "Unable to resolve the Azure Storage connection named 'Nowhere'."),
         (("list", "--status", "Done"), 2, "--status: 'Done' is not a status. Use Pending, Running"),
         (("list", "--since", "yesterday"), 2, "--since: 'yesterday' is not a time. Use a time such as"),
-        (("list", "--top", "-1"), 2, "--top: '-1' is not a whole number."),
+        (("list", "--top", "-1"), 2, "--top: '-1' is not a whole number from 0 to"),
         (("list", "--port", "1", "--storage", "builtin"), 2, "--port asks a host, and --storage none."),
         (("purge",), 2, "name the instances, choose them with a filter"),
         (("purge", "a", "--all"), 2, "either by their ids or by a filter"),
