@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import os
+import sys
 import time
 import urllib.error
 import urllib.request
@@ -85,8 +86,8 @@ class HostClient:
     def wait_until_started(self, *, needs_app: bool = True) -> None:
         """Wait at most 30 seconds for a host that is starting, and note its `id`.
 
-        `needs_app`: see `finding_hosts.find_host`. Raises HostNotRunning, NotAzemu, and InvocationFailed if the host could not load
-        the app.
+        `needs_app`: False for what the host does also without the app; then a note for the user.
+        Raises HostNotRunning, NotAzemu, and InvocationFailed if the host could not load the app.
         """
         for _ in range(int(_START_SECONDS / _PAUSE_SECONDS)):
             response = self.get("/admin/host/status", most_bytes=_MOST_STATUS_BYTES)
