@@ -180,13 +180,14 @@ const awaitedEvents = (why, data) => [
 function Why({ why }) {
   const [all, setAll] = useState(false);
   // One fact for each task of a fan-out would push the timeline out of view.
-  const facts = why.facts ?? [];
-  const shown = all || facts.length <= MOST_FACTS + 1 ? facts : facts.slice(0, MOST_FACTS);
+  const [facts, advice] = [why.facts ?? [], why.advice ?? []];
+  const most = all ? Infinity : MOST_FACTS;
+  const hidden = Math.max(facts.length - most, 0) + Math.max(advice.length - most, 0);
   return html`<section class=${`why ${why.severity ?? ""}`} aria-label="Why it does not progress">
     <strong>${why.summary}</strong>
-    ${shown.map((fact) => html`<div key=${fact}>${fact}</div>`)}
-    ${shown.length < facts.length && html`<div><button type="button" class="link" onClick=${() => setAll(true)}>Show ${count(facts.length - shown.length)} more</button></div>`}
-    ${why.advice?.map((advice) => html`<div key=${advice} class="muted">What to do: ${advice}</div>`)}
+    ${facts.slice(0, most).map((fact) => html`<div key=${fact}>${fact}</div>`)}
+    ${advice.slice(0, most).map((text) => html`<div key=${text} class="muted">What to do: ${text}</div>`)}
+    ${hidden > 0 && html`<div><button type="button" class="link" onClick=${() => setAll(true)}>Show ${plural(hidden, "more line")}</button></div>`}
   </section>`;
 }
 

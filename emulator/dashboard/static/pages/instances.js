@@ -2,7 +2,7 @@
 
 import { html, useEffect, useRef, useState } from "../html.js";
 import { apiUrl, get, request } from "../api.js";
-import { onceAtATime } from "../data.js";
+import { onceAtATime, useData } from "../data.js";
 import { follow } from "../events.js";
 import { count, duration, plural } from "../format.js";
 import { answersOfLoader, isOutage } from "../outages.js";
@@ -18,6 +18,7 @@ const STATUSES = ["Running", "Pending", "Suspended", "Completed", "Failed", "Ter
 const PERIODS = { "": "any time", 15: "last 15 minutes", 60: "last hour", 1440: "last 24 hours", 10080: "last 7 days" };
 const MOST_SELECTED = 10000;
 const LONGEST_SILENCE = 10000;
+const MOST_EXPLAINED = 100;
 
 export default function InstancesPage({ query }) {
   const host = useHost();
@@ -61,8 +62,13 @@ export default function InstancesPage({ query }) {
     <${PageHead}
       title="Instances"
       subtitle=${host && `Task hub ${host.taskHub}`}
-      actions=${host?.mayWrite &&
-      html`<${Button} kind="primary" icon="play" onClick=${() => setDialog({ kind: "start" })}>Start</${Button}>`}
+      actions=${html`<${Button}
+          aria-pressed=${query.view === "why"}
+          title="Explain the instances that have not ended"
+          onClick=${() => setQuery({ view: query.view === "why" ? "" : "why" })}
+        >Why waiting?</${Button}>
+        ${host?.mayWrite &&
+        html`<${Button} kind="primary" icon="play" onClick=${() => setDialog({ kind: "start" })}>Start</${Button}>`}`}
     />
     ${host && !host.mayWrite && html`<${ReadOnly} />`}
     <${Filters} query=${query} data=${data} onChange=${change} onSearch=${setSearch} />
@@ -92,6 +98,8 @@ export default function InstancesPage({ query }) {
     </${Message}>`}
     ${search
       ? html`<${PayloadSearch} key=${search} text=${search} filter=${filter} onClose=${() => setSearch(null)} />`
+      : query.view === "why"
+      ? html`<${Waiting} onClose=${() => setQuery({ view: "" })} />`
       : data
         ? html`<section class="panel">
             <${InstanceTable}
@@ -343,6 +351,44 @@ function Pages({ skip, total, shown }) {
     html`<${Button} disabled=${skip === 0} onClick=${() => go(skip - PAGE)}>Previous</${Button}>
       <${Button} disabled=${skip + PAGE >= total} onClick=${() => go(skip + PAGE)}>Next</${Button}>`}
   </div>`;
+}
+
+/** Why the instances do not progress that have not ended, the most urgent first. */
+function Waiting({ onClose }) {
+  // Each answer replays the orchestrators, so not at every change.
+  const { data, error, reload } = useData("why", { limit: MOST_EXPLAINED }, { every: 15000 });
+  return html`<section class="panel">
+    <header>
+      <h2>Why they have not ended</h2>
+      <div class="actions">
+        ${data?.hasMore && html`<span class="muted">the first ${count(MOST_EXPLAINED)}</span>`}
+        <${Button} onClick=${onClose}>All instances</${Button}>
+      </div>
+    </header>
+    ${data
+      ? html`<${Table}
+          label="Waiting instances"
+          blocks
+          columns=${[
+            COLUMNS[0],
+            { key: "name", title: "Orchestrator" },
+            {
+              key: "why",
+              title: "Why",
+              render: ({ severity, summary, advice }) =>
+                html`<div>${severity === "problem" && html`<${StatusBadge} status="problem" tone="red" /> `}${summary}</div>
+                  ${advice.length > 0 && html`<div class="muted below">What to do: ${advice[0]}</div>`}`,
+            },
+          ]}
+          rows=${data.instances}
+          rowKey=${({ instanceId }) => instanceId}
+          onRow=${({ instanceId }) => navigate(["instances", instanceId])}
+          empty=${html`<${Empty} title="All instances have ended" />`}
+        />`
+      : error
+        ? html`<${ErrorBox} error=${error} onRetry=${reload} />`
+        : html`<${Loading} />`}
+  </section>`;
 }
 
 /** Results of a search in payloads, which the host sends as it finds them. Leaving the page stops the search. */
