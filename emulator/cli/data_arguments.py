@@ -47,6 +47,9 @@ def json_body(text: str, *, subject: str = "The data") -> bytes:
     except ValueError as error:
         # A mistake in an object must not become a string silently.
         if text.startswith("@") or content.lstrip()[:1] in ("{", "[", '"'):
-            raise ConfigurationError(f"{subject} is not JSON: {error}.") from None
+            raise ConfigurationError(
+                f"{subject} is not JSON: {error}. Names and texts need double quotes, so most shells want single "
+                """quotes around the whole: '{"item": "book"}'. @FILE reads a file."""
+            ) from None
         content = json.dumps(content)
     return content.encode()

@@ -71,7 +71,7 @@ async def open_durable_api(choice: HubChoice, *, needs_hub: bool = True) -> Asyn
     """
     # A running host is preferred: it knows the app's functions, and processes at once what is sent.
     chosen = choice.storage is not None
-    host = None if chosen else find_host_if_running(choice.app, port=choice.port, key=choice.key)
+    host = None if chosen else find_host_if_running(choice.app, port=choice.port, key=choice.key, needs_app=False)
     if host is not None:
         yield _HostApi(host, choice)
         return

@@ -14,10 +14,11 @@ from emulator.host.host_id import host_id
 from emulator.process.host_record import recorded_hosts
 
 
-def find_host(app: Path, *, port: int | None, key: str | None) -> HostClient:
+def find_host(app: Path, *, port: int | None, key: str | None, needs_app: bool = True) -> HostClient:
     """Return the running host of an app folder, or of a port if the user has given one.
 
     It answers requests. Several hosts of one folder: the one that was started last, and a note for the user.
+    `needs_app`: False for what the host does also if it could not load the app; then a note for the user.
     Raises HostNotRunning; InvocationFailed if the host refuses the key or could not load the app.
     """
     try:
@@ -25,7 +26,7 @@ def find_host(app: Path, *, port: int | None, key: str | None) -> HostClient:
     except ConfigurationError as error:
         if port is not None:
             host = HostClient(port, app=app, key=key)
-            host.wait_until_started()
+            host.wait_until_started(needs_app=needs_app)
             return host
         raise HostNotRunning(f"{error}\nTo use a running host from any folder, name its port with --port N.") from None
     records = recorded_hosts(root)
@@ -33,7 +34,7 @@ def find_host(app: Path, *, port: int | None, key: str | None) -> HostClient:
         # The record of a host that was killed says nothing about the program that has its port now.
         record = next((record for record in records if record.port == port and record.is_alive), None)
         host = HostClient(port, app=root, key=key, record=record)
-        host.wait_until_started()
+        host.wait_until_started(needs_app=needs_app)
         return host
     loaded = load_settings(root, os.environ, overrides={})
     own_id = host_id(root, loaded.settings)
@@ -44,14 +45,14 @@ def find_host(app: Path, *, port: int | None, key: str | None) -> HostClient:
     default_port = loaded.host.port or DEFAULT_PORT
     found, strangers = [], []
     for host in candidates:
-        if (reason := _refusal(host, own_id)) is None:
+        if (reason := _refusal(host, own_id, needs_app=needs_app)) is None:
             found.append(host)
         elif reason:
             strangers.append(reason)
     # In a folder that cannot be written, hosts have no record.
     if not found and default_port not in [record.port for record in records]:
         host = HostClient(default_port, app=root, key=None)
-        if (reason := _refusal(host, own_id)) is None:
+        if (reason := _refusal(host, own_id, needs_app=needs_app)) is None:
             found.append(host)
         elif reason:
             strangers.append(reason)
@@ -71,7 +72,7 @@ def find_host(app: Path, *, port: int | None, key: str | None) -> HostClient:
 
 
 def find_host_if_running(
-    app: Path, *, port: int | None, key: str | None, also_without_app: bool = False
+    app: Path, *, port: int | None, key: str | None, needs_app: bool = True, also_without_app: bool = False
 ) -> HostClient | None:
     """Return what `find_host` returns; None if no host of the folder runs, so that a command can use storage or files.
 
@@ -79,7 +80,7 @@ def find_host_if_running(
     names a host, so storage would be the answer to another question.
     """
     try:
-        return find_host(app, port=port, key=key)
+        return find_host(app, port=port, key=key, needs_app=needs_app)
     except HostNotRunning:
         if port is not None:
             raise
@@ -89,13 +90,13 @@ def find_host_if_running(
     return None
 
 
-def _refusal(host: HostClient, own_id: str) -> str | None:
+def _refusal(host: HostClient, own_id: str, *, needs_app: bool) -> str | None:
     """Return why a host is not that of the app with this host id: empty if none answers. None: it is the app's host.
 
     Raises InvocationFailed if it is, and cannot be used.
     """
     try:
-        host.wait_until_started()
+        host.wait_until_started(needs_app=needs_app)
     except HostNotRunning:
         return ""
     except InvocationFailed as error:

@@ -54,7 +54,7 @@ async def open_histories(where: HubChoice) -> AsyncIterator[Histories]:
     Raises ConfigurationError, HostNotRunning, InvocationFailed, RequestRefused.
     """
     # The API of a host has the histories of its own task hub only.
-    host = None if where.names_hub else find_host_if_running(where.app, port=where.port, key=where.key)
+    host = None if where.names_hub else find_host_if_running(where.app, port=where.port, key=where.key, needs_app=False)
     if host is not None:
         # Not the storage instead: that would change a hub beside the host that works on it, unasked.
         advice = " To use the task hub without it, name its storage with --storage."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import os
+import sys
 import time
 import urllib.error
 import urllib.request
@@ -82,9 +83,10 @@ class HostClient:
             raise InvocationFailed(f"The host at port {self.port} {reason}{advice}")
         return f"/{self.dashboard}/"
 
-    def wait_until_started(self) -> None:
+    def wait_until_started(self, *, needs_app: bool = True) -> None:
         """Wait at most 30 seconds for a host that is starting, and note its `id`.
 
+        `needs_app`: False for what the host does also without the app; then a note for the user.
         Raises HostNotRunning, NotAzemu, and InvocationFailed if the host could not load the app.
         """
         for _ in range(int(_START_SECONDS / _PAUSE_SECONDS)):
@@ -107,7 +109,13 @@ class HostClient:
             problems = "\n".join(status.get("errors", ()))
             # Like Azure's, a host that could not load the app runs, but without functions.
             if status["state"] == "Error" or (problems and self.get("/admin/functions").json() == []):
-                raise InvocationFailed(f"The host at port {self.port} could not load the app.\n{problems}")
+                if needs_app:
+                    raise InvocationFailed(f"The host at port {self.port} could not load the app.\n{problems}")
+                sys.stderr.write(
+                    f"The host at port {self.port} could not load the app, so no function runs until it is repaired. "
+                    "`azemu logs` shows the error.\n"
+                )
+                return
             if status["state"] not in ("Default", "Starting"):
                 return
             time.sleep(_PAUSE_SECONDS)

@@ -28,7 +28,7 @@ _PAUSE_SECONDS: Final = 0.5
 
 def run_logs(command: Logs) -> int:
     """Run the command and return its exit code. Raises HostNotRunning, InvocationFailed."""
-    host = find_host(command.app, port=command.port, key=command.key)
+    host = find_host(command.app, port=command.port, key=command.key, needs_app=False)
     if command.function is not None and host.get(f"/admin/functions/{url_segment(command.function)}").status == 404:
         raise InvocationFailed(f"The app at port {host.port} has no function '{command.function}'.")
     if not command.follow:

@@ -15,7 +15,7 @@ from emulator.cli.printing import print_json
 
 def run_open(command: Open) -> int:
     """Run the command and return its exit code. Raises HostNotRunning, InvocationFailed."""
-    host = find_host(command.app, port=command.port, key=command.key)
+    host = find_host(command.app, port=command.port, key=command.key, needs_app=False)
     path = host.dashboard_path("open")
     # Without a record, as for a host of another folder, the path may be wrong.
     if host.send("GET", path).status >= 400:

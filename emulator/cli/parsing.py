@@ -99,7 +99,12 @@ class Parser(argparse.ArgumentParser):
                 for option in action.option_strings
             ]
             near = difflib.get_close_matches(unknown[0].split("=")[0], options, n=1)
-            self.error(f"unknown argument '{unknown[0]}'." + (f" Did you mean '{near[0]}'?" if near else ""))
+            advice = f" Did you mean '{near[0]}'?" if near else ""
+            if not advice and not unknown[0].startswith("-"):
+                positional = [action for action in self._actions if not action.option_strings]
+                names = "".join(f"\n  {action.metavar or action.dest:12} {action.help}" for action in positional)
+                advice = f" The command takes these, each in quotation marks if it has spaces:{names}" if names else ""
+            self.error(f"unknown argument '{unknown[0]}'.{advice}")
         return namespace
 
     def port_of(self, text: str | None, *, lowest: int) -> int | None:

@@ -48,7 +48,7 @@ _REPORT: Final = {
 
 def run_report(command: Report) -> int:
     """Run the command and return its exit code. Raises HostNotRunning, InvocationFailed."""
-    host = find_host(command.app, port=command.port, key=command.key)
+    host = find_host(command.app, port=command.port, key=command.key, needs_app=False)
     query = "" if command.memory is None else f"?memory={command.memory}"
     response = host.get(f"{host.dashboard_path('report')}api/report{query}")
     if response.status >= 300:

@@ -47,7 +47,7 @@ def run_why(command: Why) -> int:
 async def _run(command: Why) -> int:
     where = command.where
     # Storage alone does not show the line of code that waits, and the host knows it.
-    host = None if where.names_hub else find_host_if_running(where.app, port=where.port, key=where.key)
+    host = None if where.names_hub else find_host_if_running(where.app, port=where.port, key=where.key, needs_app=False)
     async with AsyncExitStack() as stack:
         source: HostClient | Diagnosis
         if host is not None:
