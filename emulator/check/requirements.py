@@ -35,7 +35,7 @@ class Requirement:
 
 def needs_durable_2(sources: AppSources) -> bool:
     """Whether the app is written for azure-functions-durable 2, where other rules apply to tasks and parameters."""
-    if any(_DURABLE_2.match(each.text) for each in requirements_of(sources)):
+    if any(_DURABLE_2.match(each.text) for each in requirements_of(sources) or ()):
         return True
     # Without a version the code tells: the package durabletask came with 2.
     return any(
@@ -62,15 +62,13 @@ def python_findings(version: tuple[int, int], today: date) -> Iterator[Finding]:
 def requirement_findings(sources: AppSources) -> Iterator[Finding]:
     """Yield findings about requirements.txt, and about imported packages that it lacks."""
     imported = imported_packages(sources)
-    try:
-        lines = (sources.root / FILE_NAME).read_text("utf-8-sig", errors="replace").split("\n")
-    except OSError:
+    requirements = requirements_of(sources)
+    if requirements is None:
         if imported and not any((sources.root / name).is_file() for name in _OTHER_LISTS):
             names = ", ".join(sorted(imported))
             text = f"There is no {FILE_NAME}, so Azure installs nothing that the app imports: {names}. Create it."
             yield Finding("AZ602", FILE_NAME, 1, 0, text)
         return
-    requirements = read_requirements(lines)
     for each in requirements:
         if (reason := MISPLACED_PACKAGES.get(each.name)) is not None:
             yield Finding("AZ604", FILE_NAME, each.line, 1, f"Remove {each.name} from {FILE_NAME}. {reason}")
@@ -95,12 +93,12 @@ def requirement_findings(sources: AppSources) -> Iterator[Finding]:
         yield source.finding("AZ603", node, text)
 
 
-def requirements_of(sources: AppSources) -> list[Requirement]:
-    """Return the requirements of the app; none without the file, which another rule reports."""
+def requirements_of(sources: AppSources) -> list[Requirement] | None:
+    """Return the requirements of the app; None without the file."""
     try:
         return read_requirements((sources.root / FILE_NAME).read_text("utf-8-sig", errors="replace").split("\n"))
     except OSError:
-        return []
+        return None
 
 
 def read_requirements(lines: Sequence[str]) -> list[Requirement]:
