@@ -13,8 +13,8 @@ from typing import Any, Final
 
 from emulator import bound_json as json
 from emulator import exit_codes
+from emulator.cli.data_arguments import json_body
 from emulator.cli.durable_access import RequestRefused
-from emulator.cli.durable_data import json_body
 from emulator.cli.history_access import open_histories
 from emulator.cli.history_arguments import ExportHistory, ForkHistory, ImportHistory, MakeTests, ReplayHistory
 from emulator.cli.printing import Table, one_line, print_json

@@ -14,7 +14,9 @@ from urllib.parse import quote, urlencode
 from emulator import bound_json as json
 from emulator import exit_codes
 from emulator.cli.answers import FUNCTION
-from emulator.cli.host_client import HostClient, InvocationFailed, find_host, read_argument, url_segment
+from emulator.cli.data_arguments import read_argument
+from emulator.cli.finding_hosts import find_host
+from emulator.cli.host_client import HostClient, InvocationFailed, url_segment
 from emulator.cli.invoke_arguments import Invoke
 from emulator.cli.printing import print_json, shown_value
 from emulator.errors import ConfigurationError

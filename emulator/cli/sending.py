@@ -22,7 +22,9 @@ from emulator.app_storage import open_app_storage
 from emulator.check.functions import declarations_of, trigger_sources
 from emulator.check.sources import read_sources
 from emulator.cli.answers import FUNCTION
-from emulator.cli.host_client import HostClient, find_host, find_host_if_running, read_argument, url_segment
+from emulator.cli.data_arguments import read_argument
+from emulator.cli.finding_hosts import find_host, find_host_if_running
+from emulator.cli.host_client import HostClient, url_segment
 from emulator.cli.printing import print_json
 from emulator.cli.send_arguments import Send
 from emulator.clock import SystemClock

@@ -110,7 +110,8 @@ def _run_test(slug: str, instances: Sequence[RecordedInstance]) -> str:
     body += _start_lines(instances[0].instance_id, started)
     body += _event_lines(instances[0].instance_id, history, started)
     body.append(f"status = app.wait({instances[0].instance_id!r})")
-    body.append(f"assert status.runtime_status.name == {ended.status.wire_name!r}")
+    # The output of a failed run is its error.
+    body.append(f"assert status.runtime_status.name == {ended.status.wire_name!r}, status.output")
     if ended.status is RuntimeStatus.COMPLETED:
         body.append(f"assert status.output == {_literal(_value(ended.result))}")
     indented = "\n".join(f"    {line}".rstrip() for text in lines for line in text.split("\n"))

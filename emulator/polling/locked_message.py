@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 
 from emulator.clock import Clock
@@ -77,39 +78,53 @@ class LockedMessage:
         async with self._receipt_lock:
             # Computed before the request, so that this host never assumes a lock that the service has ended.
             locked_until = self._clock.now() + self._lock_for
-            try:
-                # The service refuses an old receipt. That is normal after the process was stopped, for example in a
-                # debugger, for longer than the lock.
+
+            async def renew() -> None:
                 self.message = await self._queue.hide(self.message, hide_for=self._lock_for)
-            except (NotFound, PopReceiptMismatch):
+
+            is_renewed = await self._is_accepted(renew)
+            if is_renewed:
+                # A host that is killed before this line leaves the old receipt in the journal. The service refuses that
+                # one, and the lock runs out in its time.
+                self._journal.record(self._queue.name, [self.message])
+                self._locked_until, self._locked_for = locked_until, self._lock_for
+            else:
                 self._journal.forget(self.message)
-                return False
-            self._journal.record(self._queue.name, [self.message])
-            self._locked_until, self._locked_for = locked_until, self._lock_for
-        return True
+        return is_renewed
 
     async def hide(self, hide_for: timedelta) -> bool:
         """Return the message, visible after `hide_for` (zero: at once). False: it is gone, or another host has it."""
+
+        async def hide() -> None:
+            # The new receipt is dropped. A renewal that waits for this request would otherwise succeed with it, and
+            # lock a message that this host does not have any more.
+            await self._queue.hide(self.message, hide_for=hide_for)
+
+        return await self._give_up(hide)
+
+    async def delete(self) -> bool:
+        """Delete the message. False: it is gone, or another host has it."""
+        return await self._give_up(lambda: self._queue.delete(self.message))
+
+    async def _give_up(self, request: Callable[[], Awaitable[None]]) -> bool:
         async with self._receipt_lock:
-            try:
-                # The new receipt is dropped. A renewal that waits for this request would otherwise succeed with it, and
-                # lock a message that this host does not have any more.
-                await self._queue.hide(self.message, hide_for=hide_for)
-                was_ours = True
-            except (NotFound, PopReceiptMismatch):
-                was_ours = False
+            was_ours = await self._is_accepted(request)
             # Only when the service has responded. A message that could not be returned stays in the journal, so that
             # the next host returns it.
             self._journal.forget(self.message)
         return was_ours
 
-    async def delete(self) -> bool:
-        """Delete the message. False: it is gone, or another host has it."""
-        async with self._receipt_lock:
+    async def _is_accepted(self, request: Callable[[], Awaitable[None]]) -> bool:
+        """Make a request with the receipt of `message`; return whether the service has accepted it."""
+        while True:
+            sent = self.message
             try:
-                await self._queue.delete(self.message)
-                was_ours = True
+                await request()
             except (NotFound, PopReceiptMismatch):
-                was_ours = False
-            self._journal.forget(self.message)
-        return was_ours
+                # The service refuses an old receipt. That is normal after the process was stopped, for example in a
+                # debugger, for longer than the lock. But then this host may have received the message again during the
+                # request (`adopt_receipt`), and has it.
+                if self.message is sent:
+                    return False
+            else:
+                return True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -222,6 +223,35 @@ async def test_an_instance_that_others_purge_disappears(visitor: Visitor) -> Non
     await visitor.page.get_by_text("There is no such instance").wait_for()
     # The browser reports the 404 of the deleted instance.
     visitor.problems[:] = [problem for problem in visitor.problems if "/api/instances/short-lived" not in problem]
+
+
+async def test_a_purge_is_shown_although_the_list_is_being_loaded(visitor: Visitor) -> None:
+    app, page = visitor.app, visitor.page
+    await app.client.start_new("approval", "to-purge")
+    await app.client.terminate("to-purge", "not needed")
+    await app.settle()
+    await visitor.open("instances?text=to-purge")
+    await page.get_by_label("Select to-purge").check()
+    held: list[Any] = []
+    is_held = asyncio.Event()
+
+    async def hold(route: Any) -> None:
+        held.append(route)
+        is_held.set()
+
+    await page.route("**/api/instances?*", hold, times=1)
+    # A change, after which the page loads the list; that request gets its response after the purge only.
+    await app.client.start_new("approval", "to-purge-later")
+    await is_held.wait()
+    await page.get_by_role("region", name="Selected instances").get_by_role("button", name="Purge").click()
+    await page.get_by_role("dialog").get_by_role("button", name="Purge").click()
+    # It closes when the instance is purged and the list was asked to load again.
+    await page.get_by_role("dialog").wait_for(state="detached")
+    # A deletion leaves no trace in the table, so the page has to ask for a new reading.
+    async with page.expect_response("**/api/instances?*reread=true*"):
+        await held[0].continue_()
+    await page.get_by_label("Select to-purge", exact=True).wait_for(state="detached")
+    await app.client.terminate("to-purge-later", "not needed")
 
 
 async def test_an_instance_is_forked_with_another_event_and_its_run_is_used(visitor: Visitor) -> None:

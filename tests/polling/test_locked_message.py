@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import timedelta
+from typing import TypeVar
 
 import pytest
 
@@ -12,8 +13,11 @@ from emulator.polling.lock_renewal import LockRenewer
 from emulator.polling.locked_message import LockedMessage
 from emulator.storage.builtin import open_builtin
 from emulator.storage.port import Queue
+from emulator.storage.wrapped import WrappedAccount
 from emulator.virtual_time import VirtualClock
 from tests.storage.bench import take, unique
+
+T = TypeVar("T")
 
 LOCK = timedelta(seconds=30)
 
@@ -63,6 +67,32 @@ async def test_a_receipt_of_the_same_host_is_adopted(queue: Queue, clock: Virtua
     await clock.sleep(31)
     message.adopt_receipt(await receive(queue, clock))
     assert await message.renew()
+
+
+@pytest.mark.parametrize("change", ["renew", "hide", "delete"])
+async def test_a_message_that_is_received_again_during_a_request_is_not_lost(clock: VirtualClock, change: str) -> None:
+    """After a suspension, the renewal with the old receipt and the next poll are under way at the same time."""
+    is_received_again = asyncio.Event()
+
+    async def late(operation: str, target: str, work: Callable[[], Awaitable[T]]) -> T:
+        if operation in ("queue.hide", "queue.delete"):
+            await is_received_again.wait()
+        return await work()
+
+    async with open_builtin(None, clock) as account:
+        queue = WrappedAccount(account, late).queue(unique("queue"))
+        await queue.create()
+        await queue.put("hello")
+        message = await receive(queue, clock)
+        await clock.sleep(31)
+        changes = {"renew": message.renew, "hide": lambda: message.hide(timedelta(0)), "delete": message.delete}
+        changing = asyncio.create_task(changes[change]())
+        message.adopt_receipt(await receive(queue, clock))
+        is_received_again.set()
+        assert await changing
+        await clock.sleep(45)
+        assert [again.dequeue_count for again in await take(queue)] == ([3] if change == "hide" else [])
+        assert await queue.count() == (0 if change == "delete" else 1)
 
 
 async def test_requests_with_the_receipt_do_not_overlap(queue: Queue, clock: VirtualClock) -> None:

@@ -81,7 +81,7 @@ def without_sentinel_check(patch: pytest.MonkeyPatch) -> None:
     async def overwriting(
         self: HistoryTable, instance_id: str, execution_id: str, batch: Sequence[Row], etag: str | None, **named: Any
     ) -> str | None:
-        table = self._table
+        table = self.table
 
         class AnyEtag:
             async def submit(self, operations: Sequence[TableOperation]) -> list[str | None]:
@@ -89,7 +89,7 @@ def without_sentinel_check(patch: pytest.MonkeyPatch) -> None:
                 return await table.submit([*events, TableOperation(Operation.INSERT_OR_MERGE, sentinel.row)])
 
         patched = object.__new__(HistoryTable)
-        patched.__dict__.update(self.__dict__, _table=AnyEtag())
+        patched.__dict__.update(self.__dict__, table=AnyEtag())
         return await commit(patched, instance_id, execution_id, batch, etag, **named)
 
     patch.setattr(HistoryTable, "_commit", overwriting)

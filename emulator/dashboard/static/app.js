@@ -1,7 +1,8 @@
 // The frame of all pages: navigation, keyboard, theme, key dialog. It loads the module of a page when it is opened.
 
 import { html, render, useEffect, useErrorBoundary, useRef, useState } from "./html.js";
-import { needsKey, setAccessKey, takeKeyFromAddress, useData } from "./api.js";
+import { needsKey, setAccessKey, takeKeyFromAddress } from "./api.js";
+import { useData } from "./data.js";
 import { onConnection } from "./events.js";
 import { address, match, navigate, useRoute } from "./router.js";
 import { setHostTime } from "./format.js";

@@ -369,10 +369,14 @@ class AzureStorageTaskHub:
         return self._sessions.open_queues
 
     def _repairer(self) -> Repairer:
+        def forget(instance_id: str) -> None:
+            self._cache.forget(instance_id)
+            self._recent.forget(instance_id)
+
         return Repairer(
             self._history,
             self._instances,
-            self._cache,
+            forget,
             self._sender,
             self._partitions,
             self._clock,

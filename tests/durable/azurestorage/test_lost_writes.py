@@ -13,15 +13,22 @@ import pytest
 
 from emulator.clock import Clock
 from emulator.durable.azurestorage.hub import AzureStorageTaskHub
-from emulator.durable.core.identity import TERMINAL, RuntimeStatus
+from emulator.durable.azurestorage.large import LargePayloads
+from emulator.durable.azurestorage.tracking.history import History, HistoryTable
+from emulator.durable.azurestorage.tracking.rewind import undo_actions
+from emulator.durable.core.events import ExecutionStarted, OrchestratorCompleted, OrchestratorStarted, TaskScheduled
+from emulator.durable.core.identity import TERMINAL, OrchestrationInstance, RuntimeStatus
 from emulator.durable.engine.worker import engine
 from emulator.durable.executor import ActivityFailed, ActivityRequest, ActivitySucceeded
+from emulator.durable.hub import LockLost
 from emulator.ids import new_id
+from emulator.instant import Instant
 from emulator.storage.builtin import open_builtin
 from emulator.storage.port import Operation, TableOperation
 from emulator.virtual_time import VirtualClock
 from tests.simulation.choices import Choices
 from tests.simulation.programs import SimulatedApp
+from tests.storage.bench import Bench
 from tests.waiting import eventually
 
 from .apps import Steps
@@ -201,3 +208,26 @@ async def test_a_lost_status_row_is_repaired_with_its_custom_status(clock: Virtu
                 return (await world.status()).custom_status == "3"
 
             await eventually(restored, "the custom status", within=60, clock=clock)
+
+
+async def test_an_episode_from_before_the_repair_cannot_be_stored(bench: Bench) -> None:
+    """Its host would keep the events that the repair has undone, and wait for their lost results again."""
+    table, now = await bench.new_table(), Instant.of(bench.clock.now())
+    large = LargePayloads(await bench.new_container(), bench.clock, new_id)
+    history, instance = HistoryTable(table, large, bench.clock), OrchestrationInstance("i", "e")
+    begun = [
+        OrchestratorStarted(timestamp=now),
+        ExecutionStarted(timestamp=now, instance=instance, name="steps"),
+        *(TaskScheduled(timestamp=now, event_id=number, name="Double") for number in range(3)),
+        OrchestratorCompleted(timestamp=now),
+    ]
+    stored, _ = await history.append(History(instance_id="i"), instance, begun, past_count=0)
+    await undo_actions(history, stored, [0, 1])
+    next_episode = [OrchestratorStarted(timestamp=now), OrchestratorCompleted(timestamp=now)]
+    with pytest.raises(LockLost):
+        await history.append(stored, instance, next_episode, past_count=len(begun))
+    loaded = await history.load("i")
+    assert [event.type_name for event in loaded.events[2:5]] == ["GenericEvent", "GenericEvent", "TaskScheduled"]
+    with pytest.raises(LockLost):
+        await undo_actions(history, stored, [2])
+    await history.append(loaded, instance, next_episode, past_count=len(begun))

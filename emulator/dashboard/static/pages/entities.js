@@ -1,7 +1,8 @@
 // Entities: the list with states, locks and queues, one entity in full, and signals.
 
 import { html, useEffect, useState } from "../html.js";
-import { get, useData } from "../api.js";
+import { get } from "../api.js";
+import { useData } from "../data.js";
 import { plural } from "../format.js";
 import { address, setQuery } from "../router.js";
 import { Button, CopyButton, Empty, ErrorBox, Facts, Loading, PageHead, RelativeTime, SearchField, StatusBadge } from "../components/basics.js";

@@ -1,7 +1,7 @@
 // Home: the state of the host, its storage, its task hub and its queues.
 
 import { html } from "../html.js";
-import { useData } from "../api.js";
+import { useData } from "../data.js";
 import { Empty, ErrorBox, Facts, Loading, Message, NotLoaded, PageHead, Panel, RelativeTime, StatusBadge } from "../components/basics.js";
 import { Runs } from "../components/runs.js";
 import { Table } from "../components/table.js";

@@ -1,7 +1,7 @@
 // Instance: one orchestration (or entity) with its status, what it waits for, and everything that is stored of it.
 
 import { html, useEffect, useMemo, useRef, useState } from "../html.js";
-import { useData } from "../api.js";
+import { useData } from "../data.js";
 import { follow } from "../events.js";
 import { clockTime, count, duration, plural } from "../format.js";
 import { address, navigate, setQuery } from "../router.js";

@@ -2,6 +2,7 @@
 
 import { html, useEffect, useRef, useState } from "../html.js";
 import { apiUrl, get, request } from "../api.js";
+import { onceAtATime } from "../data.js";
 import { follow } from "../events.js";
 import { count, duration, plural } from "../format.js";
 import { address, navigate, setQuery } from "../router.js";
@@ -149,26 +150,22 @@ function useListing(query) {
   const version = useRef(0);
   useEffect(() => {
     const abort = new AbortController();
-    let running = false;
-    let again = false;
-    load.current = async ({ reread = false } = {}) => {
-      if (running) {
-        again = true;
-        return;
-      }
-      running = true;
+    let reread = false;
+    const read = onceAtATime(async () => {
+      const target = reread ? `${url}&reread=true` : url;
+      reread = false;
       try {
-        const data = await (await request(reread ? `${url}&reread=true` : url, { signal: abort.signal })).json();
+        const data = await (await request(target, { signal: abort.signal })).json();
         version.current = data.version;
         setState({ data, error: null });
       } catch (error) {
         if (error.name !== "AbortError") setState((old) => ({ ...old, error }));
       }
-      running = false;
-      if (again && !abort.signal.aborted) {
-        again = false;
-        load.current();
-      }
+    }, abort.signal);
+    load.current = (options) => {
+      // Kept for the next run if one is under way, which does not know of the deletion.
+      reread ||= options?.reread ?? false;
+      read();
     };
     load.current();
     // One stream that says only that something has changed: the host reads what is new once for all viewers.

@@ -1,7 +1,7 @@
 // Storage: the queues, tables and blob containers of the app's accounts.
 
 import { html } from "../html.js";
-import { useData } from "../api.js";
+import { useData } from "../data.js";
 import { Empty, ErrorBox, Loading, PageHead, Panel, SearchField, StatusBadge } from "../components/basics.js";
 import { Table } from "../components/table.js";
 import { Tabs } from "../components/tabs.js";

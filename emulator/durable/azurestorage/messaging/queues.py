@@ -70,8 +70,8 @@ class ReceivedMessage:
         return self.lock.needs_renewal(now)
 
     async def renew(self) -> bool:
-        """See `TaskQueue.renew`."""
-        return await self.queue.renew(self)
+        """Lock the message for another `lock_for`. False: the lock had ended and another host may have it."""
+        return await self.lock.renew()
 
 
 @dataclass(slots=True)
@@ -188,6 +188,7 @@ class TaskQueue:
                 locked_until=locked_until,
                 locked_for=self.first_lock,
                 lock_for=self._lock_for,
+                journal=self._journal,
             )
             for message in queue_messages
         ]
@@ -229,7 +230,6 @@ class TaskQueue:
         if not await message.lock.delete():
             # Harmless: the effects are stored, and the host that has the message now recognises it.
             _log.debug("Message %s of queue %s is gone or locked by another host", message.id, self.name)
-        self._journal.forget(message.lock.message)
 
     async def abandon(self, message: ReceivedMessage) -> None:
         """Return a message whose processing failed, with a delay that grows with every attempt."""
@@ -255,22 +255,8 @@ class TaskQueue:
         await self._return(message.lock, hidden_for(remaining))
 
     async def _return(self, lock: LockedMessage, hide_for: timedelta) -> None:
-        is_returned = await lock.hide(hide_for)
-        # Only reached when the service has responded. A message that could not be returned stays in the journal, so
-        # that the next host with this identity tries again.
-        self._journal.forget(lock.message)
-        if is_returned and hide_for:
+        if await lock.hide(hide_for) and hide_for:
             self.expect(hide_for)
-
-    async def renew(self, message: ReceivedMessage) -> bool:
-        """Lock the message for another `lock_for`. False: the lock had ended and another host may have it."""
-        if not await message.lock.renew():
-            self._journal.forget(message.lock.message)
-            return False
-        # A host that is killed before this line leaves the old receipt in the journal. The service refuses that one,
-        # and the lock runs out in its time.
-        self._journal.record(self.name, [message.lock.message])
-        return True
 
 
 async def read_message(message: QueueMessage, large: LargePayloads) -> tuple[MessageData, TaskMessage]:
