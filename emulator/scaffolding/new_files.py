@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from emulator.errors import ConfigurationError
+from emulator.regular_files import read_regular
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +68,7 @@ def read_text(path: Path) -> str:
     """Return the text of a file; empty if there is none. Raises ConfigurationError."""
     try:
         # Not Path.read_text, which changes the line ends.
-        return path.read_bytes().decode()
+        return read_regular(path).decode()
     except FileNotFoundError:
         return ""
     except (OSError, UnicodeDecodeError) as error:

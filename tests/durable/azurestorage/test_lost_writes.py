@@ -20,7 +20,7 @@ from emulator.durable.core.events import ExecutionStarted, OrchestratorCompleted
 from emulator.durable.core.identity import TERMINAL, OrchestrationInstance, RuntimeStatus
 from emulator.durable.engine.worker import engine
 from emulator.durable.executor import ActivityFailed, ActivityRequest, ActivitySucceeded
-from emulator.durable.hub import LockLost
+from emulator.durable.hub import LockLost, PurgeFilter
 from emulator.ids import new_id
 from emulator.instant import Instant
 from emulator.storage.builtin import open_builtin
@@ -185,6 +185,20 @@ async def test_nothing_is_repaired_while_the_storage_keeps_its_writes(
         for number in range(4):
             await world.becomes(f"i{number}", *TERMINAL, every=2)
     assert "lost" not in caplog.text
+
+
+async def test_a_purge_of_running_instances_does_not_look_like_a_loss(
+    tmp_path: Path, clock: VirtualClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A filter without a terminal status selects all instances, as in .NET."""
+    async with open_host(Store(tmp_path / "store.db"), clock) as world:
+        began = world.now
+        await world.start("steps", 2)
+        await clock.sleep(4)
+        assert (await world.status()).runtime_status is RuntimeStatus.RUNNING
+        assert (await world.hub.purge_many(PurgeFilter(created_from=began))).instances == 1
+        await clock.sleep(10)
+    assert "The storage emulator has lost writes" not in caplog.text
 
 
 async def test_a_lost_status_row_is_repaired_with_its_custom_status(clock: VirtualClock) -> None:
