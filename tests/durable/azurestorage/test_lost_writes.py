@@ -29,6 +29,7 @@ from emulator.virtual_time import VirtualClock
 from tests.simulation.choices import Choices
 from tests.simulation.programs import SimulatedApp
 from tests.storage.bench import Bench
+from tests.storage_calls import StorageCalls
 from tests.waiting import eventually
 
 from .apps import Steps
@@ -87,10 +88,13 @@ class Store:
 
 
 @asynccontextmanager
-async def open_host(store: Store, clock: VirtualClock, *, has_lost_writes: bool = False) -> AsyncIterator[World]:
+async def open_host(
+    store: Store, clock: VirtualClock, *, has_lost_writes: bool = False, calls: StorageCalls | None = None
+) -> AsyncIterator[World]:
     script = SlowScript({"steps": steps, "short": short}, clock=clock)
     async with open_builtin(store.path, clock) as account:
-        hub = AzureStorageTaskHub(OPTIONS, account, clock=clock, new_id=new_id)
+        around = account if calls is None else calls.around(account)
+        hub = AzureStorageTaskHub(OPTIONS, around, clock=clock, new_id=new_id)
         async with (
             hub.working(may_lose_writes=True, has_lost_writes=has_lost_writes),
             engine(hub, script, OPTIONS, clock=clock),
@@ -150,6 +154,32 @@ async def test_a_lost_start_is_named_even_if_the_last_checkpoint_of_its_instance
             return 'Instance "late" is lost with its start. Start it again.' in caplog.text
 
         await eventually(is_named, "the lost start in the log", within=30, clock=clock)
+
+
+@pytest.mark.parametrize("seconds", [15, 45])
+async def test_a_lost_start_is_named_after_a_long_outage(
+    tmp_path: Path, clock: VirtualClock, caplog: pytest.LogCaptureFixture, seconds: float
+) -> None:
+    """Longer than an emulator needs to save a write, and then longer than a lease; and new starts come afterwards."""
+    store, calls = Store(tmp_path / "store.db"), StorageCalls()
+    async with open_host(store, clock, calls=calls) as world:
+        await world.start("steps", 2, id="early")
+        await clock.sleep(3)
+        store.save()
+        await world.start("steps", 2, id="late")
+        await world.raise_event("early", "go")
+        await clock.sleep(1)
+        calls.cut_off = True
+        store.go_back(messages_too=True)
+        await clock.sleep(seconds)
+        calls.cut_off = False
+        await world.start("steps", 2, id="new")
+        await world.raise_event("new", "go")
+        for id in ("early", "new"):
+            assert (await world.becomes(id, *TERMINAL, within_seconds=900, every=2)).output == '"all"'
+        assert await world.hub.status("late") is None
+    assert 'Instance "late" is lost with its start. Start it again.' in caplog.text
+    assert 'if their instances still wait for them: event "go" to "early"' in caplog.text
 
 
 async def test_a_host_that_is_started_after_the_loss_repairs_the_instances(
