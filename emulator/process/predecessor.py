@@ -48,27 +48,25 @@ async def wait_for_predecessor(app: Path, address: str, port: int, clock: Clock)
             return
     for _ in range(int(_WAIT_SECONDS / _PAUSE_SECONDS)):
         with serving_lock(app, port) as ended:
-            if ended and not (_left_a_record(app, port) and _is_in_use(address, port)):
+            if ended and not _left_port_in_use(app, address, port):
                 return
         await clock.sleep(_PAUSE_SECONDS)
 
 
-def _left_a_record(app: Path, port: int) -> bool:
-    """Return whether a host of the app on this port was killed: it has left its record, and its lock is free."""
+def _left_port_in_use(app: Path, address: str, port: int) -> bool:
+    """Return whether a host of the app was killed on this port, and the port is still in use."""
     record = app / PORTS_FOLDER / f"{port}.json"
     try:
+        # A host that stops removes its record, and one that runs holds this lock.
         if not port or not record.exists():
             return False
         with try_lock(record.with_suffix(".alive")) as lock:
-            return lock is not None
-    except OSError:
-        return False  # As in `_locked`.
-
-
-def _is_in_use(address: str, port: int) -> bool:
-    try:
+            if lock is None:
+                return False
         for listener in listening_sockets(address, port):
             listener.close()
+    except OSError:
+        return False  # As in `_locked`.
     except PortUnavailable as error:
         return error.in_use
     return False
