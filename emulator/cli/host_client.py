@@ -21,12 +21,14 @@ from emulator.errors import ConfigurationError, EmulatorError
 from emulator.host.http.keys.secret_format import SecretsUnreadable, read_host_secrets
 from emulator.listening import LOCALHOST
 from emulator.process.host_record import HostRecord, reachable_name
+from emulator.regular_files import read_regular_text
 
 _KEY_HEADER: Final = "x-functions-key"
 # How long a host may take to start, and to answer a question about itself. A function may run for any time.
 _START_SECONDS: Final = 30.0
 _PAUSE_SECONDS: Final = 0.2
 _MOST_STATUS_BYTES: Final = 1024 * 1024
+_MOST_LINE_BYTES: Final = 64 * 1024 * 1024
 _PART_BYTES: Final = 64 * 1024
 _STATUS: Final = {"state": str, "id": str, "versionDetails": str, "errors?": [str]}
 
@@ -151,7 +153,10 @@ class HostClient:
                 if not headers.get("content-type", "").startswith("text/event-stream"):
                     raise Response(response.status, response.read(_PART_BYTES), headers, asked).unexpected()
                 is_error = False
-                for line in response:
+                # An event has one line. Without a limit a response without line ends would fill the memory.
+                while line := response.readline(_MOST_LINE_BYTES + 1):
+                    if len(line) > _MOST_LINE_BYTES:
+                        raise Response(response.status, line, headers, asked).unexpected("a line has no end")
                     if line.startswith(b"event: "):
                         is_error = line.strip() == b"event: error"
                     elif line.startswith(b"data: "):
@@ -240,7 +245,7 @@ def _master_key(app: Path) -> str | None:
     try:
         root = find_project_root(app)
         folder = load_settings(root, os.environ, overrides={}).settings.get("FUNCTIONS_SECRETS_PATH")
-        text = (root / (folder or SECRETS_FOLDER) / "host.json").read_text(encoding="utf-8-sig")
+        text = read_regular_text(root / (folder or SECRETS_FOLDER) / "host.json")
         return read_host_secrets(text).master.value
     except (ConfigurationError, SecretsUnreadable, OSError, UnicodeDecodeError):
         return None

@@ -69,8 +69,7 @@ def run_keys_list(command: KeysList) -> int:
     table = Table("SCOPE", "NAME", "VALUE")
     table.print(
         [
-            # The beginning is enough to recognise a key, and too little to use it.
-            (_scope_name(scope, key), key.name, key.value if command.show else f"{key.value[:4]}…")
+            (_scope_name(scope, key), key.name, key.value if command.show else _beginning(key.value))
             for scope, key in listed
         ]
     )
@@ -116,6 +115,11 @@ def run_keys_delete(command: KeysDelete) -> int:
     else:
         sys.stderr.write(f"Deleted the {_kind(command.scope)} '{command.name}'.\n")
     return exit_codes.OK
+
+
+def _beginning(value: str) -> str:
+    # Enough to recognise a generated key, and too little to use it. A key that the user has chosen may be short.
+    return f"{value[: min(4, len(value) // 8)]}…"
 
 
 def _scope_of(scope: KeyScope, name: str) -> KeyScope:

@@ -14,7 +14,7 @@ from emulator import exit_codes
 from emulator.cli.finding_hosts import find_host
 from emulator.cli.host_client import HostClient, HostNotRunning, InvocationFailed, url_segment
 from emulator.cli.logs_arguments import Logs
-from emulator.cli.printing import json_text, print_json
+from emulator.cli.printing import json_text, print_json, shown_lines
 from emulator.dotnet.failure_text import readable_failure
 from emulator.host.console.output import use_colour
 
@@ -80,7 +80,6 @@ def _print(lines: Sequence[Mapping[str, Any]], *, as_json: bool) -> None:
         colour = colours.get(line["level"], "")
         # As on the console of the host. Lines of a traceback stay lines; other control characters must not reach the
         # terminal.
-        text = readable_failure(line["message"])
-        message = "".join(letter for letter in text if letter.isprintable() or letter in "\n\t")
+        message = shown_lines(readable_failure(line["message"]))
         sys.stdout.write(f"{colour}[{line['time']}] {message}{_PLAIN if colour else ''}\n")
     sys.stdout.flush()

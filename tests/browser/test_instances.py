@@ -276,7 +276,10 @@ async def test_an_instance_is_forked_with_another_event_and_its_run_is_used(visi
     assert (await app.wait("forked")).output == '{"by": "bob"}'
     assert (await app.wait("to-fork")).output == '{"by": "ada"}'
 
-    await page.get_by_role("button", name="Export, replay").click()
+    await page.get_by_role("button", name="Export, fork, replay").click()
+    await dialog.get_by_role("button", name="Choose the event in the history").click()
+    await page.get_by_role("tab", name="History", selected=True).wait_for()
+    await page.get_by_role("button", name="Export, fork, replay").click()
     await dialog.get_by_role("button", name="Replay", exact=True).click()
     # The replay is a process of its own.
     await dialog.get_by_text("The code follows the history: 2 episodes agree.").wait_for(timeout=60_000)

@@ -42,13 +42,18 @@ def pay(context: df.DurableOrchestrationContext):
 def order(context: df.DurableOrchestrationContext):
     yield context.call_sub_orchestrator("pay")
 
+@app.orchestration_trigger(context_name="context")
+def count(context: df.DurableOrchestrationContext):
+    return (yield context.call_entity(df.EntityId("counter", "one"), "add", context.get_input()))
+
 @app.activity_trigger(input_name="amount")
 def charge(amount: int):
     raise ValueError("card declined")
 
 @app.entity_trigger(context_name="context")
 def counter(context: df.DurableEntityContext):
-    context.set_state(context.get_state(lambda: 0) + context.get_input())
+    context.set_state(context.get_state(lambda: 0) + int(context.get_input()))
+    context.set_result(context.get_state())
 """
 
 
@@ -372,3 +377,23 @@ def test_commands_answer_while_the_app_cannot_be_loaded(tmp_path: Path, capsys: 
         assert "could not load the app" in capsys.readouterr().err
         write_app(tmp_path, DURABLE_APP, APP)
         wait_for(commands, "order-1", "Completed")
+
+
+def test_history_shows_calls_of_entities_as_what_they_say(durable: Commands) -> None:
+    assert durable("start", "count", "4", "--id", "counting", "--wait").code == 0
+    rows = durable("show", "counting", "--history").out
+    assert re.search(r"EventSent +add +input: 4, instance: @counter@one$", rows, re.MULTILINE)
+    assert re.search(r"EventRaised +add +result: 4$", rows, re.MULTILINE)
+    assert "$type" not in rows
+    assert main(["history", "fork", "counting", "--app", str(durable.app)]) == 0
+    assert durable.capsys is not None
+    assert re.search(r"EventRaised add @counter@one$", durable.capsys.readouterr().out, re.MULTILINE)
+
+
+def test_mistakes_in_arguments_are_answered_with_what_is_possible(durable: Commands) -> None:
+    for_signal = durable("signal", "counter", "one", "add", "3").err
+    assert "unknown argument '3'. The command takes these" in for_signal
+    assert "ENTITY@KEY" in for_signal
+    no_json = durable("start", "greet", "{name: 3}")
+    assert (no_json.code, no_json.out) == (1, "")
+    assert "Names and texts need double quotes" in no_json.err

@@ -84,7 +84,7 @@ function Instance({ id, query }) {
         ${data.restartOf && html`<span>restart of <a href=${address(["instances", data.restartOf])}>${data.restartOf}</a></span>`}
       </span>`}
       actions=${html`${host?.mayWrite && html`<${Actions} data=${data} onChoose=${setDialog} />`}
-        ${!data.isEntity && data.events > 0 && html`<${Button} onClick=${() => setDialog({ name: "record" })}>Export, replay …</${Button}>`}
+        ${!data.isEntity && data.events > 0 && html`<${Button} onClick=${() => setDialog({ name: "record" })}>Export, fork, replay …</${Button}>`}
         <${Button} icon="copy" onClick=${() => setDialog({ name: "commands" })}>Copy as</${Button}>`}
     />
     ${host && !host.mayWrite && html`<${ReadOnly} />`}
