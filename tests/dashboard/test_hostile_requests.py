@@ -9,6 +9,7 @@ import pytest
 
 from emulator.dashboard.api import storage_blobs
 from emulator.dashboard.api.settings import is_secret
+from emulator.dashboard.parts import MAX_STREAMS
 from emulator.storage.port import Operation, Row, TableOperation
 from emulator.testing import AppUnderTest
 from tests.running_apps import DURABLE_APP, run_app, write_app
@@ -58,6 +59,26 @@ async def test_no_setting_is_shown_by_messages_about_connections(app: AppUnderTe
 async def test_half_surrogate_pairs_are_answered(app: AppUnderTest) -> None:
     answer = await app.post("/azemu/api/storage/queues/orders-poison/requeue", data='{"id": "\\ud800"}')
     assert answer.status == 404
+
+
+async def test_too_many_event_streams_are_refused_and_the_app_answers(tmp_path: Path) -> None:
+    async with (
+        run_app(write_app(tmp_path)) as app,
+        aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as client,
+    ):
+        url = f"{app.url}/azemu/api/changes"
+        streams = [await client.get(url) for _ in range(MAX_STREAMS)]
+        assert {stream.status for stream in streams} == {200}
+        for path in ("changes", "logs?follow=true", "logs"):
+            refused = await app.get(f"/azemu/api/{path}")
+            assert (refused.status, "100 event streams are open" in refused.text) == (503, True)
+        assert (await app.get("/api/hello")).status == 200
+        streams[0].close()
+        while (freed := await client.get(url)).status == 503:
+            freed.release()
+        assert freed.status == 200
+        for stream in (freed, *streams):
+            stream.close()
 
 
 async def test_storage_that_is_down_is_the_reason_of_503(tmp_path: Path) -> None:
