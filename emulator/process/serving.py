@@ -202,7 +202,7 @@ def serve_alone(
         exit_after(LONGEST_STOP_SECONDS, exit_codes.INTERRUPTED)
 
     async def run_host(app_loop: AppLoop) -> None:
-        await wait_for_predecessor(configuration.root, configuration.port, clock)
+        await wait_for_predecessor(configuration.root, configuration.address, configuration.port, clock)
         async with open_app_storage(configuration, clock=clock, print_line=console.print) as storage:
             print_banner(console, storage=storage.description)
             os.chdir(configuration.root)
