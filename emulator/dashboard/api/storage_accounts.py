@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 
 from emulator.config.connections import DEFAULT_CONNECTION, ConnectionNotConfigured
 from emulator.dashboard.parts import DashboardParts
@@ -15,6 +15,16 @@ MAX_NAMES = 1000
 """Most queues, tables or containers in a list."""
 PAGE = 100
 MAX_PAGE = 1000
+
+
+async def first_names(names: AsyncIterator[str]) -> tuple[list[str], bool]:
+    """Return the first MAX_NAMES names, and whether these are all."""
+    found: list[str] = []
+    async for name in names:
+        if len(found) == MAX_NAMES:
+            return found, False
+        found.append(name)
+    return found, True
 
 
 def connection_names(parts: DashboardParts) -> Sequence[str]:

@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from aiohttp import web
 
-from emulator.dashboard.api.storage_accounts import MAX_NAMES, MAX_PAGE, PAGE, account_of
+from emulator.dashboard.api.storage_accounts import MAX_PAGE, PAGE, account_of, first_names
 from emulator.dashboard.parts import DashboardParts
 from emulator.dashboard.routing import ApiError, number_of, utc_text
 from emulator.errors import EmulatorError
@@ -33,8 +33,8 @@ class Blobs:
 
     async def containers(self, call: HttpCall) -> web.Response:
         account, _ = account_of(self._parts, call)
-        names = [name async for name in account.containers()]
-        return json_response({"containers": [{"name": name} for name in names[:MAX_NAMES]]})
+        names, is_complete = await first_names(account.containers())
+        return json_response({"containers": [{"name": name} for name in names], "isComplete": is_complete})
 
     async def list(self, call: HttpCall) -> web.Response:
         """Return blobs in ordinal order. `prefix`: of their names; `limit`; `after`: the last name so far."""

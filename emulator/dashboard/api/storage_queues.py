@@ -11,7 +11,7 @@ from aiohttp import web
 
 from emulator.config.queue_options import QueueMessageEncoding, UndecodableMessage
 from emulator.dashboard.api.home import POISON
-from emulator.dashboard.api.storage_accounts import MAX_NAMES, account_of
+from emulator.dashboard.api.storage_accounts import account_of, first_names
 from emulator.dashboard.parts import DashboardParts
 from emulator.dashboard.routing import ApiError, body_members, check_writable, utc_text
 from emulator.durable.azurestorage.messaging import wire
@@ -38,11 +38,7 @@ class Queues:
 
     async def list(self, call: HttpCall) -> web.Response:
         account, _ = account_of(self._parts, call)
-        names = []
-        async for name in account.queues():
-            names.append(name)
-            if len(names) == MAX_NAMES:
-                break
+        names, is_complete = await first_names(account.queues())
         listed = []
         for index, name in enumerate(names):
             count = None
@@ -52,7 +48,7 @@ class Queues:
                     count = await account.queue(name).count()
             kind = "taskHub" if self._is_of_hub(name) else "poison" if name.endswith(POISON) else "other"
             listed.append({"name": name, "messages": count, "kind": kind})
-        return json_response({"queues": listed, "isComplete": len(names) < MAX_NAMES})
+        return json_response({"queues": listed, "isComplete": is_complete})
 
     def _is_of_hub(self, name: str) -> bool:
         names = self._parts.hub_names

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from emulator.dashboard.api.storage_accounts import MAX_NAMES, MAX_PAGE, PAGE, account_of
+from emulator.dashboard.api.storage_accounts import MAX_PAGE, PAGE, account_of, first_names
 from emulator.dashboard.api.stored_values import json_value
 from emulator.dashboard.parts import DashboardParts
 from emulator.dashboard.routing import ApiError, number_of
@@ -21,8 +21,8 @@ class Tables:
 
     async def list(self, call: HttpCall) -> web.Response:
         account, _ = account_of(self._parts, call)
-        names = [name async for name in account.tables()]
-        return json_response({"tables": [{"name": name} for name in names[:MAX_NAMES]]})
+        names, is_complete = await first_names(account.tables())
+        return json_response({"tables": [{"name": name} for name in names], "isComplete": is_complete})
 
     async def rows(self, call: HttpCall) -> web.Response:
         """Return one page of rows. `filter`: an OData filter; `limit`; `continuation`: from the page before."""
