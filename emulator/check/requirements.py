@@ -36,7 +36,7 @@ class Requirement:
 
 def needs_durable_2(sources: AppSources) -> bool:
     """Whether the app is written for azure-functions-durable 2, where other rules apply to tasks and parameters."""
-    if any(_DURABLE_2.match(each.text) for each in requirements_of(sources) or ()):
+    if any(_DURABLE_2.match(each.text) for each in requirements_of(sources)):
         return True
     # Without a version the code tells: the package durabletask came with 2.
     return any(
@@ -99,12 +99,12 @@ def requirement_findings(sources: AppSources) -> Iterator[Finding]:
         yield source.finding("AZ603", node, text)
 
 
-def requirements_of(sources: AppSources) -> list[Requirement] | None:
-    """Return the requirements of the app; None without the file."""
+def requirements_of(sources: AppSources) -> list[Requirement]:
+    """Return the requirements of the app; none without the file, which another rule reports."""
     try:
         return read_requirements(read_regular_text(sources.root / FILE_NAME, errors="replace").split("\n"))
     except OSError:
-        return None
+        return []
 
 
 def read_requirements(lines: Sequence[str]) -> list[Requirement]:

@@ -42,7 +42,7 @@ def member_findings(scope: Scope, variables: Collection[str], owner: Owner) -> I
     assigned = {
         node.id for node in own_nodes(scope.function) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
     }
-    requirements = [each.text for each in requirements_of(scope.sources) or () if each.name == PACKAGE]
+    requirements = [each.text for each in requirements_of(scope.sources) if each.name == PACKAGE]
     for node in nodes:
         name, variable = node.attr, ast.unparse(node.value)
         if name in own or name.startswith("_") or variable in assigned:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import sys
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
@@ -12,15 +11,14 @@ from typing import Final, Protocol
 from urllib.parse import quote, urlencode
 
 from emulator.accounts import open_accounts
-from emulator.app_storage import open_app_storage
 from emulator.cli.answers import Response
+from emulator.cli.app_configuration import with_storage
 from emulator.cli.durable_choice import HubChoice
 from emulator.cli.finding_hosts import find_host_if_running
 from emulator.cli.host_client import HostClient
 from emulator.clock import SystemClock
 from emulator.config.connections import BuiltinConnection, resolve_connection
-from emulator.config.settings import find_project_root
-from emulator.config.start import Configuration, StartOptions, configure
+from emulator.config.start import Configuration
 from emulator.durable.azurestorage.names import hub_names
 from emulator.durable.options import DurableTaskOptions, resolve_options
 from emulator.durable.tracing import hub_log
@@ -196,14 +194,7 @@ async def open_hub_storage(choice: HubChoice, *, must_exist: bool) -> AsyncItera
     Raises ConfigurationError, and errors of storage.
     """
     clock = SystemClock()
-    options = StartOptions(app=find_project_root(choice.app), storage=choice.storage, create_host_json=False)
-
-    def print_line(text: str) -> None:
-        sys.stderr.write(f"{text}\n")
-
-    async with open_app_storage(configure(options, os.environ), clock=clock, print_line=print_line) as storage:
-        # Read again with the connection of the opened storage, whose port may differ from that in the settings.
-        configuration = configure(replace(options, settings=dict(storage.settings)), os.environ)
+    async with with_storage(choice.app, clock, storage=choice.storage) as configuration:
         settings = configuration.settings
         durable = resolve_options(configuration.host.section(DurableTaskOptions), settings)
         connection = choice.connection or durable.storage_provider.connection_name

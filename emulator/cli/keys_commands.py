@@ -69,7 +69,12 @@ def run_keys_list(command: KeysList) -> int:
     table = Table("SCOPE", "NAME", "VALUE")
     table.print(
         [
-            (_scope_name(scope, key), key.name, key.value if command.show else _beginning(key.value))
+            # Enough to recognise a generated key, and too little to use it. One that the user has chosen may be short.
+            (
+                _scope_name(scope, key),
+                key.name,
+                key.value if command.show else f"{key.value[: min(4, len(key.value) // 8)]}…",
+            )
             for scope, key in listed
         ]
     )
@@ -115,11 +120,6 @@ def run_keys_delete(command: KeysDelete) -> int:
     else:
         sys.stderr.write(f"Deleted the {_kind(command.scope)} '{command.name}'.\n")
     return exit_codes.OK
-
-
-def _beginning(value: str) -> str:
-    # Enough to recognise a generated key, and too little to use it. A key that the user has chosen may be short.
-    return f"{value[: min(4, len(value) // 8)]}…"
 
 
 def _scope_of(scope: KeyScope, name: str) -> KeyScope:

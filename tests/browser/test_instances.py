@@ -175,6 +175,12 @@ async def test_an_instance_is_started_gets_an_event_and_is_purged(visitor: Visit
     await page.get_by_role("region", name="Chosen task").get_by_text("which was never raised").wait_for()
     await page.get_by_role("tab", name="Source").click()
     await page.locator(".source .current", has_text="wait_for_external_event").wait_for()
+    await visitor.open("instances")
+    await page.get_by_role("button", name="Why waiting?").click()
+    waiting = page.get_by_role("table", name="Waiting instances").get_by_role("row", name="asked")
+    assert 'waits for the event "decision"' in await waiting.inner_text()
+    await waiting.get_by_role("link", name="asked").click()
+    await reason.wait_for()
     await visitor.picture("instance-waiting")
     await page.get_by_role("button", name="Raise event").click()
     assert await dialog.get_by_label("Event").input_value() == "decision"

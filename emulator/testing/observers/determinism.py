@@ -1,9 +1,9 @@
 """Determinism check: finds orchestrators that are not deterministic, with the line of their code.
 
-An orchestrator's code runs again in every episode and must come to the same decisions. The check runs it twice on every
-history and compares the results, and it observes which functions the code calls: the clock, randomness, the
-environment, files, sockets, threads. What the SDK offers instead (`context.current_utc_datetime`, `context.new_uuid()`,
-activities, timers) is allowed.
+An orchestrator's code runs again in every episode and must come to the same decisions. The check runs it twice on a
+history (of an instance with many episodes, on some of them) and compares the results, and it observes which functions
+the code calls: the clock, randomness, the environment, files, sockets, threads. What the SDK offers instead
+(`context.current_utc_datetime`, `context.new_uuid()`, activities, timers) is allowed.
 """
 
 from __future__ import annotations
