@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -41,6 +41,20 @@ def python_command(module: str, *arguments: str, interpreter_arguments: Sequence
     # -P keeps the current folder off the import path: a file of the app must not shadow a module of azemu.
     start = [sys.executable, "-P", *interpreter_arguments, "-c", _CALL_MAIN]
     return [*start, str(_PACKAGE.parent), module, *arguments]
+
+
+def without_debugger() -> AbstractContextManager[None]:
+    """Return a context in which processes that this thread starts are not followed by a debugger of this process.
+
+    debugpy and PyCharm put themselves into the command of each Python that a debugged process starts. It then waits for
+    the editor, writes lines of the debugger into its output, and is killed when debugging stops. The process that runs
+    Azurite must not be, because others may use it. The process of the host starts outside of this context: a user who
+    debugs `azemu start` means the functions.
+    """
+    # A debugger that is attached has loaded this module. There is no other way to except single processes.
+    debugger = sys.modules.get("_pydev_bundle.pydev_monkey")
+    skip: AbstractContextManager[None] = getattr(debugger, "skip_subprocess_arg_patch", nullcontext)()
+    return skip
 
 
 async def start_detached(*command: str, **options: Any) -> asyncio.subprocess.Process:

@@ -6,9 +6,11 @@ import ast
 import json
 import re
 import textwrap
+import tomllib
 from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
 from functools import cache
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, get_type_hints
 
@@ -52,7 +54,7 @@ CHECKED = {
 }
 # Pages with blocks `text`, and what checks these.
 TEXTS = {
-    "ARCHITECTURE.md": "drawings",
+    "ARCHITECTURE.md": "drawings; test_the_layers_of_the_architecture_are_those_that_are_checked",
     "CONTRIBUTING.md": "the message of a commit",
     "docs/boundary.md": "a drawing",
     "docs/quickstart.md": "output of `azemu start`; test_quickstart.py",
@@ -148,6 +150,20 @@ def test_everything_that_the_architecture_names_exists() -> None:
     assert len(dotted) > 150
     assert [name for name in paths if not (ROOT / name).exists()] == []
     assert [name for name in dotted if not any(_exists(place, name.split(".")) for place in _places(name))] == []
+
+
+def test_the_layers_of_the_architecture_are_those_that_are_checked() -> None:
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"]
+    layers = [set(re.findall(r"\w+", layer)) for layer in contracts["contracts"][0]["layers"]]
+    known = set().union(*layers)
+    chapter = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8").partition("## Packages")[2]
+    lines = [line.replace(",", " ").split() for line in chapter.split("```")[1].splitlines()[1:]]
+    # What follows the packages of a line says what they are for.
+    named = [name for words in lines for name in takewhile(lambda word: word in known, words)]
+    # A layer may take several lines, and the order within a layer is free.
+    position = {name: number for number, layer in enumerate(layers) for name in layer}
+    assert sorted(named) == sorted(known)
+    assert [position[name] for name in named] == sorted(position.values())
 
 
 def test_every_setting_of_our_own_is_documented() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from typing import Any, Final
 
@@ -41,332 +41,196 @@ class Command:
         return code
 
 
-COMMANDS: Final = (
+def _command(
+    words: str, summary: str, parse: str, run: str, *arguments: Any, is_alias: bool = False, cleans_up: bool = False
+) -> Command:
+    return Command(
+        words=tuple(words.split()),
+        summary=summary,
+        parse=parse,
+        run=run,
+        arguments=arguments,
+        is_alias=is_alias,
+        cleans_up=cleans_up,
+    )
+
+
+def _durable(
+    word: str, summary: str, parse: str, *arguments: Any, is_alias: bool = False, cleans_up: bool = False
+) -> Command:
+    """Return a command that works with the durable API."""
+    parse, run = f"durable_arguments:{parse}", "durable_commands:run_durable"
+    return _command(f"durable {word}", summary, parse, run, *arguments, is_alias=is_alias, cleans_up=cleans_up)
+
+
+_OWN_WORDS: Final = (
     # Add a command at the place where the overview (`azemu --help`) shall list it.
-    Command(
-        words=("init",),
-        summary="create an app from a template",
-        parse="scaffold_arguments:parse_init",
-        run="scaffolding:run_init",
+    _command("init", "create an app from a template", "scaffold_arguments:parse_init", "scaffolding:run_init"),
+    _command("new", "add a function to the app", "scaffold_arguments:parse_new", "scaffolding:run_new"),
+    _command(
+        "start", "run the function app in the current folder", "start_arguments:parse_start", "starting:run_start"
     ),
-    Command(
-        words=("new",),
-        summary="add a function to the app",
-        parse="scaffold_arguments:parse_new",
-        run="scaffolding:run_new",
+    _command(
+        "invoke",
+        "run one function of a host that is running, with data of your choice",
+        "invoke_arguments:parse_invoke",
+        "invoking:run_invoke",
     ),
-    Command(
-        words=("start",),
-        summary="run the function app in the current folder (also: azemu host start)",
-        parse="start_arguments:parse_start",
-        run="starting:run_start",
+    _command(
+        "send queue",
+        "put a message into a queue of the app's storage",
+        "send_arguments:parse_send",
+        "sending:run_send",
+        "queue",
     ),
-    Command(
-        words=("host", "start"),
-        summary="run the function app in the current folder",
-        parse="start_arguments:parse_start",
-        run="starting:run_start",
-        is_alias=True,
+    _command(
+        "send blob", "write a blob into the app's storage", "send_arguments:parse_send", "sending:run_send", "blob"
     ),
-    Command(
-        words=("invoke",),
-        summary="run one function of a host that is running, with data of your choice",
-        parse="invoke_arguments:parse_invoke",
-        run="invoking:run_invoke",
+    _command(
+        "send eventgrid",
+        "run a function of a running host for an event",
+        "send_arguments:parse_send",
+        "sending:run_send",
+        "eventgrid",
     ),
-    Command(
-        words=("send", "queue"),
-        summary="put a message into a queue of the app's storage",
-        parse="send_arguments:parse_send",
-        run="sending:run_send",
-        arguments=("queue",),
+    _durable("list", "list orchestration instances, filtered by status, name, id or time", "parse_list"),
+    _durable("show", "show an instance, its input and output, or its history", "parse_show"),
+    _durable("start", "start an orchestration; --wait prints its output", "parse_start_instance", cleans_up=True),
+    _durable("raise", "send an external event to an instance", "parse_raise"),
+    _durable("terminate", "end instances at once", "parse_control", "terminate", cleans_up=True),
+    _durable("suspend", "suspend instances", "parse_control", "suspend", cleans_up=True),
+    _durable("resume", "resume suspended instances", "parse_control", "resume", cleans_up=True),
+    _durable("rewind", "repeat the failed steps of failed instances", "parse_control", "rewind", cleans_up=True),
+    _durable("restart", "start an orchestration again with the same input", "parse_restart"),
+    _durable("purge", "delete instances that have ended", "parse_purge", cleans_up=True),
+    _durable("entities", "list entities with their states", "parse_entities"),
+    _durable("signal", "send an operation to an entity", "parse_signal"),
+    _command(
+        "durable delete-hub",
+        "delete a task hub with all its instances",
+        "durable_arguments:parse_delete_hub",
+        "durable_hub:run_delete_hub",
     ),
-    Command(
-        words=("send", "blob"),
-        summary="write a blob into the app's storage",
-        parse="send_arguments:parse_send",
-        run="sending:run_send",
-        arguments=("blob",),
+    # Of `func` only: `durable show --history` does the same.
+    _durable("get-history", "show an instance with its history", "parse_history", is_alias=True),
+    _command(
+        "history export",
+        "save the history of an instance to a file",
+        "history_arguments:parse_export",
+        "history_commands:run_export",
     ),
-    Command(
-        words=("send", "eventgrid"),
-        summary="run a function of a running host for an event",
-        parse="send_arguments:parse_send",
-        run="sending:run_send",
-        arguments=("eventgrid",),
+    _command(
+        "history import",
+        "create an instance from a saved history",
+        "history_arguments:parse_import",
+        "history_commands:run_import",
     ),
-    Command(
-        words=("durable", "list"),
-        summary="list orchestration instances, filtered by status, name, id or time",
-        parse="durable_arguments:parse_list",
-        run="durable_commands:run_durable",
+    _command(
+        "history fork",
+        "start a new instance that continues from a point of another one's history",
+        "history_arguments:parse_fork",
+        "history_commands:run_fork",
     ),
-    Command(
-        words=("durable", "show"),
-        summary="show an instance, its input and output, or its history",
-        parse="durable_arguments:parse_show",
-        run="durable_commands:run_durable",
+    _command(
+        "history replay",
+        "compare the present code with a recorded history",
+        "history_arguments:parse_replay",
+        "history_commands:run_replay",
     ),
-    Command(
-        words=("durable", "start"),
-        summary="start an orchestration; --wait prints its output",
-        parse="durable_arguments:parse_start_instance",
-        run="durable_commands:run_durable",
-        cleans_up=True,
+    _command(
+        "history pytest",
+        "make tests of a recorded run",
+        "history_arguments:parse_pytest",
+        "history_commands:run_pytest",
     ),
-    Command(
-        words=("durable", "raise"),
-        summary="send an external event to an instance",
-        parse="durable_arguments:parse_raise",
-        run="durable_commands:run_durable",
+    _command(
+        "logs", "show the log of the running host, and follow it", "logs_arguments:parse_logs", "logs_command:run_logs"
     ),
-    Command(
-        words=("durable", "terminate"),
-        summary="end instances at once",
-        parse="durable_arguments:parse_control",
-        run="durable_commands:run_durable",
-        arguments=("terminate",),
-        cleans_up=True,
+    _command(
+        "keys list",
+        "list the names of the access keys",
+        "keys_arguments:parse_keys_list",
+        "keys_commands:run_keys_list",
     ),
-    Command(
-        words=("durable", "suspend"),
-        summary="suspend instances",
-        parse="durable_arguments:parse_control",
-        run="durable_commands:run_durable",
-        arguments=("suspend",),
-        cleans_up=True,
+    _command("keys show", "print the value of a key", "keys_arguments:parse_keys_show", "keys_commands:run_keys_show"),
+    _command("keys set", "add or replace a key", "keys_arguments:parse_keys_set", "keys_commands:run_keys_set"),
+    _command("keys delete", "delete a key", "keys_arguments:parse_keys_delete", "keys_commands:run_keys_delete"),
+    _command(
+        "open", "open the dashboard of the running host in the browser", "open_arguments:parse_open", "opening:run_open"
     ),
-    Command(
-        words=("durable", "resume"),
-        summary="resume suspended instances",
-        parse="durable_arguments:parse_control",
-        run="durable_commands:run_durable",
-        arguments=("resume",),
-        cleans_up=True,
+    _command(
+        "report",
+        "show storage requests and estimated cost of the running host",
+        "report_arguments:parse_report",
+        "reporting:run_report",
     ),
-    Command(
-        words=("durable", "rewind"),
-        summary="repeat the failed steps of failed instances",
-        parse="durable_arguments:parse_control",
-        run="durable_commands:run_durable",
-        arguments=("rewind",),
-        cleans_up=True,
-    ),
-    Command(
-        words=("durable", "restart"),
-        summary="start an orchestration again with the same input",
-        parse="durable_arguments:parse_restart",
-        run="durable_commands:run_durable",
-    ),
-    Command(
-        words=("durable", "purge"),
-        summary="delete instances that have ended",
-        parse="durable_arguments:parse_purge",
-        run="durable_commands:run_durable",
-        cleans_up=True,
-    ),
-    Command(
-        words=("durable", "entities"),
-        summary="list entities with their states",
-        parse="durable_arguments:parse_entities",
-        run="durable_commands:run_durable",
-    ),
-    Command(
-        words=("durable", "signal"),
-        summary="send an operation to an entity",
-        parse="durable_arguments:parse_signal",
-        run="durable_commands:run_durable",
-    ),
-    Command(
-        words=("durable", "delete-hub"),
-        summary="delete a task hub with all its instances",
-        parse="durable_arguments:parse_delete_hub",
-        run="durable_hub:run_delete_hub",
-    ),
-    Command(
-        words=("history", "export"),
-        summary="save the history of an instance to a file",
-        parse="history_arguments:parse_export",
-        run="history_commands:run_export",
-    ),
-    Command(
-        words=("history", "import"),
-        summary="create an instance from a saved history",
-        parse="history_arguments:parse_import",
-        run="history_commands:run_import",
-    ),
-    Command(
-        words=("history", "fork"),
-        summary="start a new instance that continues from a point of another one's history",
-        parse="history_arguments:parse_fork",
-        run="history_commands:run_fork",
-    ),
-    Command(
-        words=("history", "replay"),
-        summary="compare the present code with a recorded history",
-        parse="history_arguments:parse_replay",
-        run="history_commands:run_replay",
-    ),
-    Command(
-        words=("history", "pytest"),
-        summary="make tests of a recorded run",
-        parse="history_arguments:parse_pytest",
-        run="history_commands:run_pytest",
-    ),
-    # The words of `func durable`. Options of the same meaning are in the arguments of each command.
-    Command(
-        words=("durable", "get-instances"),
-        summary="list orchestration instances, filtered by status, name, id or time",
-        parse="durable_arguments:parse_list",
-        run="durable_commands:run_durable",
-        is_alias=True,
-    ),
-    Command(
-        words=("durable", "get-runtime-status"),
-        summary="show an instance, its input and output, or its history",
-        parse="durable_arguments:parse_show",
-        run="durable_commands:run_durable",
-        is_alias=True,
-    ),
-    Command(
-        words=("durable", "start-new"),
-        summary="start an orchestration; --wait prints its output",
-        parse="durable_arguments:parse_start_instance",
-        run="durable_commands:run_durable",
-        is_alias=True,
-        cleans_up=True,
-    ),
-    Command(
-        words=("durable", "raise-event"),
-        summary="send an external event to an instance",
-        parse="durable_arguments:parse_raise",
-        run="durable_commands:run_durable",
-        is_alias=True,
-    ),
-    Command(
-        words=("durable", "purge-history"),
-        summary="delete instances that have ended",
-        parse="durable_arguments:parse_purge",
-        run="durable_commands:run_durable",
-        is_alias=True,
-        cleans_up=True,
-    ),
-    Command(
-        words=("durable", "get-history"),
-        summary="show an instance with its history",
-        parse="durable_arguments:parse_history",
-        run="durable_commands:run_durable",
-        is_alias=True,
-    ),
-    Command(
-        words=("durable", "delete-task-hub"),
-        summary="delete a task hub with all its instances",
-        parse="durable_arguments:parse_delete_hub",
-        run="durable_hub:run_delete_hub",
-        is_alias=True,
-    ),
-    Command(
-        words=("logs",),
-        summary="show the log of the running host, and follow it",
-        parse="logs_arguments:parse_logs",
-        run="logs_command:run_logs",
-    ),
-    Command(
-        words=("keys", "list"),
-        summary="list the names of the access keys",
-        parse="keys_arguments:parse_keys_list",
-        run="keys_commands:run_keys_list",
-    ),
-    Command(
-        # Without a second word it is the list, which is what users need first.
-        words=("keys",),
-        summary="list the names of the access keys",
-        parse="keys_arguments:parse_keys_list",
-        run="keys_commands:run_keys_list",
-        is_alias=True,
-    ),
-    Command(
-        words=("keys", "show"),
-        summary="print the value of a key",
-        parse="keys_arguments:parse_keys_show",
-        run="keys_commands:run_keys_show",
-    ),
-    Command(
-        words=("keys", "set"),
-        summary="add or replace a key",
-        parse="keys_arguments:parse_keys_set",
-        run="keys_commands:run_keys_set",
-    ),
-    Command(
-        words=("keys", "delete"),
-        summary="delete a key",
-        parse="keys_arguments:parse_keys_delete",
-        run="keys_commands:run_keys_delete",
-    ),
-    Command(
-        words=("open",),
-        summary="open the dashboard of the running host in the browser",
-        parse="open_arguments:parse_open",
-        run="opening:run_open",
-    ),
-    Command(
-        words=("report",),
-        summary="show storage requests and estimated cost of the running host",
-        parse="report_arguments:parse_report",
-        run="reporting:run_report",
-    ),
-    Command(
-        words=("why",),
-        summary="explain why an orchestration does not progress",
-        parse="why_arguments:parse_why",
-        run="why:run_why",
-    ),
-    Command(
-        words=("check",),
-        summary="find out whether the app will run on Azure",
-        parse="check_arguments:parse_check",
-        run="check:run_check",
-        # The process in which the app is loaded must not stay.
+    _command("why", "explain why an orchestration does not progress", "why_arguments:parse_why", "why:run_why"),
+    # The process in which the app is loaded must not stay.
+    _command(
+        "check",
+        "find out whether the app will run on Azure",
+        "check_arguments:parse_check",
+        "check:run_check",
         cleans_up=True,
     ),
     # A transfer removes unfinished files after Ctrl-C.
-    Command(
-        words=("storage", "export"),
-        summary="save queues, tables and blobs of a storage account to a file",
-        parse="transfer_arguments:parse_transfer",
-        run="transferring:run_transfer",
-        arguments=("export",),
+    _command(
+        "storage export",
+        "save queues, tables and blobs of a storage account to a file",
+        "transfer_arguments:parse_transfer",
+        "transferring:run_transfer",
+        "export",
         cleans_up=True,
     ),
-    Command(
-        words=("storage", "import"),
-        summary="load a saved file into a storage account",
-        parse="transfer_arguments:parse_transfer",
-        run="transferring:run_transfer",
-        arguments=("import",),
+    _command(
+        "storage import",
+        "load a saved file into a storage account",
+        "transfer_arguments:parse_transfer",
+        "transferring:run_transfer",
+        "import",
         cleans_up=True,
     ),
-    Command(
-        words=("storage", "copy"),
-        summary="copy queues, tables and blobs from one storage account to another",
-        parse="transfer_arguments:parse_transfer",
-        run="transferring:run_transfer",
-        arguments=("copy",),
+    _command(
+        "storage copy",
+        "copy queues, tables and blobs from one storage account to another",
+        "transfer_arguments:parse_transfer",
+        "transferring:run_transfer",
+        "copy",
         cleans_up=True,
     ),
-    Command(
-        words=("shim",),
-        summary="install a command `func` that runs azemu",
-        parse="scaffold_arguments:parse_shim",
-        run="scaffolding:run_shim",
+    _command(
+        "shim", "install a command `func` that runs azemu", "scaffold_arguments:parse_shim", "scaffolding:run_shim"
     ),
-    Command(
-        words=("completion",),
-        summary="print a script that completes commands in a shell",
-        parse="completion_arguments:parse_completion",
-        run="completing:run_completion",
+    _command(
+        "completion",
+        "print a script that completes commands in a shell",
+        "completion_arguments:parse_completion",
+        "completing:run_completion",
     ),
 )
+# Most are the words of `func`. Options of the same meaning are in the arguments of each command.
+_OTHER_WORDS: Final = {
+    "host start": "start",
+    "durable get-instances": "durable list",
+    "durable get-runtime-status": "durable show",
+    "durable start-new": "durable start",
+    "durable raise-event": "durable raise",
+    "durable purge-history": "durable purge",
+    "durable delete-task-hub": "durable delete-hub",
+    # Without a second word it is the list, which is what users need first.
+    "keys": "keys list",
+}
+
+COMMANDS: Final = (
+    *_OWN_WORDS,
+    *(
+        replace(command, words=tuple(words.split()), is_alias=True)
+        for words, meant in _OTHER_WORDS.items()
+        for command in _OWN_WORDS
+        if command.words == tuple(meant.split())
+    ),
+)
+"""All commands. Those in the words of `func` are aliases."""
 
 GROUPS: Final = {
     "host": "run the function app in the current folder",

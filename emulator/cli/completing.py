@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from emulator import exit_codes
 from emulator.cli.commands import COMMANDS, GROUPS
 from emulator.cli.completion_arguments import Completion
-from emulator.cli.parsing import parser_of
+from emulator.cli.parsing import Parser, parser_of
 
 
 def run_completion(command: Completion) -> int:
@@ -23,19 +23,28 @@ def run_completion(command: Completion) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A word that may follow, with its meaning."""
+    """A word that may follow, with its meaning; values need none.
+
+    An option has more `spellings`, and `values` unless it is a flag: those that are known, perhaps none.
+    """
 
     word: str
     meaning: str
+    spellings: Sequence[str] = ()
+    values: Sequence[str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What may follow the words of a command; or, directly, the word of a group (`is_group`), such as `durable`."""
+    """What may follow the words of a command; or, directly, the word of a group (`is_group`), such as `durable`.
+
+    With `options`: what may be the value of one of these options of the command.
+    """
 
     words: tuple[str, ...]
     candidates: Sequence[Candidate]
     is_group: bool = False
+    options: Sequence[str] = ()
 
 
 def _contexts() -> list[Context]:
@@ -43,18 +52,26 @@ def _contexts() -> list[Context]:
     commands = [command for command in COMMANDS if not command.is_alias]
     first = {command.words[0]: GROUPS.get(command.words[0], command.summary) for command in commands}
     first |= {"help": "show the options of a command", "version": "print the version"}
-    contexts = [Context((), [Candidate(word, meaning) for word, meaning in first.items()], is_group=True)]
+    top = [Candidate(word, meaning) for word, meaning in first.items()]
+    contexts = [Context((), top, is_group=True), Context(("help",), top[:-2], is_group=True)]
     for group in dict.fromkeys(command.words[0] for command in commands if len(command.words) > 1):
         members = [command for command in commands if command.words[0] == group]
         second = [Candidate(command.words[1], command.summary) for command in members]
         contexts.append(Context((group,), second, is_group=True))
     for command in commands:
-        parser = parser_of(command.parse_options)
-        contexts.append(Context(command.words, list(_arguments(parser))))
+        candidates = list(_arguments(parser_of(command.parse_options)))
+        contexts.append(Context(command.words, candidates))
+        # Behind the command, because shells try the contexts from the last to the first.
+        options: dict[tuple[str, ...], list[str]] = {}
+        for candidate in candidates:
+            if candidate.values is not None:
+                options.setdefault(tuple(candidate.values), []).extend(candidate.spellings)
+        for values, spellings in options.items():
+            contexts.append(Context(command.words, [Candidate(value, "") for value in values], options=spellings))
     return contexts
 
 
-def _arguments(parser: argparse.ArgumentParser) -> Iterator[Candidate]:
+def _arguments(parser: Parser) -> Iterator[Candidate]:
     # argparse has no public way to list the arguments of a parser.
     for action in parser._actions:
         if action.help == argparse.SUPPRESS:
@@ -62,20 +79,26 @@ def _arguments(parser: argparse.ArgumentParser) -> Iterator[Candidate]:
         meaning = " ".join((action.help or "").split())
         # The long spelling says more than the short one. Several long ones are the same option.
         names = [name for name in action.option_strings if name.startswith("--")] or action.option_strings
+        suggested = [
+            parser.suggested[name] for name in (*action.option_strings, action.dest) if name in parser.suggested
+        ]
+        values = [str(value) for value in (suggested[0] if suggested else action.choices or ())]
         if names:
-            yield Candidate(names[0], meaning)
-        elif action.choices is not None:
-            yield from (Candidate(str(choice), meaning) for choice in action.choices)
+            # An optional value cannot be told from the next option.
+            takes_value = action.nargs not in (0, "?")
+            yield Candidate(names[0], meaning, action.option_strings, values if takes_value else None)
+        else:
+            yield from (Candidate(value, "") for value in values)
 
 
-# Where nothing fits, shells complete names of files: options such as --app, and @FILE.
+# Where nothing fits, shells complete names of files: values of options such as --app, and @FILE.
 
 
 def bash_script(contexts: Sequence[Context]) -> str:
     """Return the script for bash."""
-    # The longest words come first, because shells take the first case that matches.
+    # The longest words come first, because shells take the first case that matches. Without words, they propose files.
     cases = "".join(
-        f"    {_pattern(context)}) words={_quoted(' '.join(each.word for each in context.candidates))} ;;\n"
+        f"    {_cases(context)}) words={_quoted(' '.join(each.word for each in context.candidates))} ;;\n"
         for context in contexts[::-1]
     )
     return f"""\
@@ -97,7 +120,7 @@ def zsh_script(contexts: Sequence[Context]) -> str:
         described = " ".join(
             _quoted(f"{candidate.word}:{candidate.meaning}".replace("\\", "\\\\")) for candidate in context.candidates
         )
-        cases += f"    {_pattern(context)}) candidates=({described}) ;;\n"
+        cases += f"    {_cases(context)}) candidates=({described}) ;;\n"
     return f"""\
 #compdef azemu
 # Completion of azemu for zsh.
@@ -127,13 +150,20 @@ def fish_script(contexts: Sequence[Context]) -> str:
         "end",
     ]
     for context in contexts:
+        if context.options:
+            continue
         after = " ".join(context.words)
         for candidate in context.candidates:
             meaning = _quoted_for_fish(candidate.meaning)
             # Options may stand anywhere behind the command, other words only directly behind it.
             if candidate.word.startswith("--"):
                 condition = f"__azemu_follows {after}"
-                lines.append(f"complete -c azemu -n '{condition}' -l {candidate.word[2:]} -d {meaning}")
+                short = [f"-s {name[1:]}" for name in candidate.spellings if not name.startswith("--")]
+                names = " ".join([f"-l {candidate.word[2:]}", *short])
+                value = f" -x -a '{' '.join(candidate.values)}'" if candidate.values else ""
+                # -r: a value follows, which fish takes for the name of a file.
+                value = " -r" if candidate.values == [] else value
+                lines.append(f"complete -c azemu -n '{condition}' {names}{value} -d {meaning}")
             else:
                 condition = f"__azemu_is_at {after}".strip()
                 lines.append(f"complete -c azemu -n '{condition}' -f -a {candidate.word} -d {meaning}")
@@ -147,12 +177,12 @@ def powershell_script(contexts: Sequence[Context]) -> str:
         # Hash tables and no arrays: PowerShell takes an array with one array in it for the inner one.
         described = "\n".join(
             f"      @{{ word = {_quoted_for_powershell(candidate.word)}; "
-            f"meaning = {_quoted_for_powershell(candidate.meaning)} }}"
+            # PowerShell accepts no empty text as the meaning.
+            f"meaning = {_quoted_for_powershell(candidate.meaning or candidate.word)} }}"
             for candidate in context.candidates
         )
-        before = " ".join((*context.words, "")) or " "
-        after = _quoted_for_powershell(before if context.is_group else f"{before}*")
-        cases += f'    if ("$before " -like {after}) {{ return @(\n{described}\n    ) }}\n'
+        tests = " -or ".join(f'"$before " -like {_quoted_for_powershell(each)}' for each in _patterns(context))
+        cases += f"    if ({tests}) {{ return @(\n{described}\n    ) }}\n"
     return f"""\
 # Completion of azemu for PowerShell.
 Register-ArgumentCompleter -Native -CommandName azemu -ScriptBlock {{
@@ -167,10 +197,17 @@ Register-ArgumentCompleter -Native -CommandName azemu -ScriptBlock {{
 """
 
 
-def _pattern(context: Context) -> str:
-    """Return the pattern of `case` that the words before the cursor match, which end with a space."""
+def _patterns(context: Context) -> list[str]:
+    """Return patterns with `*`, one of which the words before the cursor match, which end with a space."""
     before = " ".join((*context.words, "")) or " "
-    return _quoted(before) if context.is_group else f"{_quoted(before)}*"
+    if context.options:
+        return [f"{before}{between}{option} " for option in context.options for between in ("", "* ")]
+    return [before if context.is_group else f"{before}*"]
+
+
+def _cases(context: Context) -> str:
+    """Return the patterns for `case` of bash and zsh, where `*` must not be quoted."""
+    return "|".join("*".join(_quoted(part) if part else "" for part in each.split("*")) for each in _patterns(context))
 
 
 def _quoted(text: str) -> str:

@@ -52,6 +52,7 @@ def parse_logs(words: Sequence[str]) -> Logs:
     add("--instance", metavar="ID", help="only lines about this orchestration instance")
     levels = [level.value for level in LogLevel if level is not LogLevel.NONE]
     add("--level", metavar="LEVEL", help=f"only lines of this level or higher: {', '.join(levels)}")
+    parser.suggest("--level", levels)
     add("--no-replay", dest="replay", action="store_false", help="no lines that an orchestrator logs again in a replay")
     parser.add_host_options()
     add("--json", action="store_true", help="print one JSON document; with --follow, one JSON object per line")

@@ -83,6 +83,7 @@ def parse_init(words: Sequence[str]) -> Init:
     add = parser.add_argument
     add("folder", nargs="?", type=Path, default=Path(), metavar="FOLDER", help="folder (default: the current one)")
     add("-t", "--template", default="http", metavar="T", help="template (default: http)")
+    parser.suggest("--template", (template.name for template in app_templates()))
     add("--workspace", type=Path, metavar="DIR", help="folder that is opened in VS Code (default: the Git repository)")
     add("--force", action="store_true", help="overwrite existing files of the app")
     _add_common(parser)
@@ -119,8 +120,11 @@ def parse_new(words: Sequence[str]) -> New:
     add("words", nargs="*", metavar="TEMPLATE NAME", help="template, and name of the new function")
     # The spellings of `func new`.
     add("-t", "--template", metavar="T", help='template, also by its name in Core Tools, such as "HTTP trigger"')
+    for argument in ("words", "--template"):
+        parser.suggest(argument, (template.name for template in function_templates()))
     add("-n", "--name", metavar="NAME", help="name of the new function")
     add("-a", "--authlevel", metavar="LEVEL", help=f"HTTP triggers: {', '.join(AUTH_LEVELS)} (default: function)")
+    parser.suggest("--authlevel", AUTH_LEVELS)
     add("--file", type=Path, metavar="FILE", help="Python file, from the folder of the app (default: function_app.py)")
     add("--no-test", dest="with_test", action="store_false", help="write no test")
     parser.add_app_option("--script-root", "--prefix")

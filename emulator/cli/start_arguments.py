@@ -12,12 +12,14 @@ from pathlib import Path
 from typing import Final, Literal
 
 from emulator.chaos.plan import new_seed
-from emulator.cli.parsing import Parser
+from emulator.cli.parsing import Parser, whole_number
 
 # The second name is that of `func start`.
 _PYTHON_ARGUMENTS: Final = ("--python-arguments", "--language-worker")
 # The levels of .NET, as in host.json and in `func start --user-log-level`.
 LEVELS: Final = ("Trace", "Debug", "Information", "Warning", "Error", "Critical", "None")
+
+_HIGHEST_SEED: Final = 10**18
 
 _START_EXAMPLES: Final = """\
 examples:
@@ -90,6 +92,7 @@ def parse_start(words: Sequence[str]) -> Start:
         help="use this storage instead of AzureWebJobsStorage: azurite, builtin, builtin:PATH, builtin:memory or a "
         "connection string",
     )
+    parser.suggest("--storage", ("azurite", "builtin", "builtin:memory"))
     add("--no-reload", dest="reload", action="store_false", help="run in one process, without restarts: for debuggers")
     add(
         *_PYTHON_ARGUMENTS,
@@ -113,6 +116,7 @@ def parse_start(words: Sequence[str]) -> Start:
         help=f"lowest level of the functions' own log lines to show: {', '.join(LEVELS)} "
         "(default: the environment variable FUNCTIONS_USER_LOG_LEVEL)",
     )
+    parser.suggest("--user-log-level", LEVELS)
     add("--log-format", choices=("text", "json"), default="text", help="json: one JSON object per line")
     add("--enable-json-output", dest="log_format", action="store_const", const="json", help=argparse.SUPPRESS)
     add(
@@ -174,9 +178,9 @@ def _seed_of(parser: Parser, text: str | None) -> int | None:
         return None
     if not text:
         return new_seed()
-    if not text.isdecimal():
+    if (seed := whole_number(text, 0, _HIGHEST_SEED)) is None:
         parser.error(f"--chaos: '{text}' is not a seed. Use a number such as 17, or leave it out for a random one.")
-    return int(text)
+    return seed
 
 
 def split_arguments(text: str) -> list[str]:

@@ -65,7 +65,7 @@ def api_routes(parts: DashboardParts) -> list[Route]:
         *entities_routes(parts, hub),
         *transfer_routes(parts),
         *why_routes(parts),
-        *report_routes(parts),
+        *report_routes(parts, hub),
     ]
 
 

@@ -17,15 +17,14 @@ from emulator.diagnosis.explanation import Explanation, explanation_of
 from emulator.diagnosis.facts import HubFacts, InstanceFacts
 from emulator.diagnosis.finding import Cause, Finding
 from emulator.diagnosis.host_reader import RunningHost
-from emulator.diagnosis.instance_reader import InstanceReader
+from emulator.diagnosis.instance_reader import open_instances, read_instance, similar_ids
 from emulator.diagnosis.lease_reader import read_leases
 from emulator.diagnosis.queue_reader import control_queue_count, read_queues
 from emulator.diagnosis.waits import lock_holder, needed_instances
-from emulator.durable.azurestorage.large import LargePayloads
 from emulator.durable.azurestorage.names import hub_names
+from emulator.durable.azurestorage.tracking.hub_tables import HubTables
 from emulator.durable.core.identity import is_entity
 from emulator.durable.options import DurableTaskOptions
-from emulator.ids import new_id
 from emulator.instant import Instant
 from emulator.storage.port import StorageAccount, StorageUnreachable
 
@@ -73,13 +72,8 @@ class Diagnosis:
         self._host = host
         self._may_lose_writes = may_lose_writes
         self._names = hub_names(options)
-        self._large = LargePayloads(
-            self._tracking.container(self._names.large_message_container),
-            clock,
-            new_id,
-            max_bytes=options.max_payload_bytes,
-        )
-        self._instances = InstanceReader(self._tracking, self._names, self._large, clock)
+        # Outputs may be megabytes in blobs, and no rule needs them.
+        self._tables = HubTables(options, self._tracking, clock, fetch_large=False)
 
     async def why(self, instance_id: str) -> Explanation:
         """Explain one instance."""
@@ -94,7 +88,7 @@ class Diagnosis:
     async def why_all(self, limit: int = GROUP) -> AllExplanations:
         """Explain the orchestrations that have not ended, `limit` at most. Raises StorageUnreachable."""
         ids: list[str] = []
-        async for instance_id in self._instances.open_instances():
+        async for instance_id in open_instances(self._tables):
             ids.append(instance_id)
             # One more than asked for is read, to know whether there are more.
             if len(ids) > limit:
@@ -110,7 +104,7 @@ class Diagnosis:
         Raises StorageUnreachable.
         """
         ids: list[str] = []
-        async for instance_id in self._instances.open_instances():
+        async for instance_id in open_instances(self._tables):
             ids.append(instance_id)
             if len(ids) == GROUP:
                 yield sorted(await self._explain(ids), key=_urgency)
@@ -136,7 +130,7 @@ class Diagnosis:
         count = await control_queue_count(self._account, self._names.hub)
         # The hub may have been created with another number than host.json has now.
         names = replace(self._names, partition_count=count or self._names.partition_count)
-        queues = await read_queues(self._account, names, self._large)
+        queues = await read_queues(self._account, names, self._tables.large)
         now = Instant.of(self._clock.now())
         hub = HubFacts(
             now=now,
@@ -155,10 +149,10 @@ class Diagnosis:
         # Limited, because a chain of instances that wait for each other may be long.
         while waiting and len(found) < len(asked) + _MOST_RELATED:
             part, waiting = waiting[:_READS], waiting[_READS:]
-            for instance_id, read in zip(part, await asyncio.gather(*map(self._instances.read, part)), strict=True):
-                facts = read
+            for read in await asyncio.gather(*(read_instance(self._tables, name) for name in part)):
+                facts, instance_id = read, read.instance_id
                 if instance_id in asked and facts.status is None and not facts.events:
-                    facts = replace(facts, similar=await self._instances.similar(instance_id))
+                    facts = replace(facts, similar=await similar_ids(self._tables, instance_id))
                 status = facts.status.runtime_status if facts.status else None
                 has_ended = status is not None and status.is_terminal
                 # An entity has no code that waits. One replay after the other, because they are code of the app.

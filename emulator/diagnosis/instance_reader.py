@@ -4,19 +4,14 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import replace
 
-from emulator.clock import Clock
 from emulator.diagnosis.facts import InstanceFacts
-from emulator.durable.azurestorage.large import LargePayloads
-from emulator.durable.azurestorage.names import HubNames
-from emulator.durable.azurestorage.tracking.history import HistoryTable
-from emulator.durable.azurestorage.tracking.instances import InstanceTable
+from emulator.durable.azurestorage.tracking.hub_tables import HubTables
 from emulator.durable.azurestorage.tracking.rows import UnreadableRow
 from emulator.durable.core.events import HistoryEvent
 from emulator.durable.core.identity import RuntimeStatus, is_entity
-from emulator.durable.hub import InstanceQuery, InstanceStatus
-from emulator.storage.port import NotFound, StorageAccount, StorageError
+from emulator.durable.hub import InstanceQuery
+from emulator.storage.port import NotFound, StorageError
 
 _OPEN = frozenset({RuntimeStatus.PENDING, RuntimeStatus.RUNNING, RuntimeStatus.SUSPENDED})
 # Ids that a misspelled one is compared with.
@@ -26,62 +21,36 @@ _MOST_SIMILAR = 3
 _PAGE = 1000
 
 
-class InstanceReader:
-    """Reads the tables of a hub. Unlike `durable.hub.TaskHub` it creates nothing. `tracking`: the account with them."""
+async def read_instance(tables: HubTables, instance_id: str) -> InstanceFacts:
+    """Return an instance, without its position. Raises StorageUnreachable."""
+    # Row before history: checkpoints write them the other way round, so the history is not older than the row.
+    status = await tables.status(instance_id, with_input=False)
+    events: Sequence[HistoryEvent] = ()
+    unreadable = ""
+    try:
+        events = await tables.history(instance_id)
+    except NotFound:
+        # The table does not exist, or the blob of a large column.
+        unreadable = "a blob with a part of its history is missing" if status is not None else ""
+    except (UnreadableRow, StorageError) as error:
+        unreadable = str(error)
+    return InstanceFacts(instance_id=instance_id, status=status, events=events, unreadable=unreadable)
 
-    def __init__(self, tracking: StorageAccount, names: HubNames, large: LargePayloads, clock: Clock) -> None:
-        self._history = HistoryTable(tracking.table(names.history_table), large, clock)
-        # Outputs may be megabytes in blobs, and no rule needs them.
-        self._instances = InstanceTable(
-            tracking.table(names.instances_table), large, hub=names.hub, clock=clock, fetch_large=False
-        )
 
-    async def read(self, instance_id: str) -> InstanceFacts:
-        """Return an instance, without its position. Raises StorageUnreachable."""
-        events: Sequence[HistoryEvent] = ()
-        unreadable = ""
-        try:
-            # Row before history: checkpoints write them the other way round, so the history is not older than the row.
-            status = await self._instances.status(instance_id, with_input=False)
-            events = (await self._history.load(instance_id)).events
-        except NotFound:
-            # The tables do not exist, or the blob of a large column.
-            status = await self._status(instance_id)
-            unreadable = "a blob with a part of its history is missing" if status is not None else ""
-        except (UnreadableRow, StorageError) as error:
-            status, unreadable = await self._status(instance_id), str(error)
-        return InstanceFacts(instance_id=instance_id, status=status, events=events, unreadable=unreadable)
+async def open_instances(tables: HubTables) -> AsyncIterator[str]:
+    """Yield the ids of orchestrations that have not ended."""
+    query = InstanceQuery(statuses=_OPEN, with_input=False, with_output=False, limit=_PAGE)
+    async for page in tables.pages(query):
+        for row in page.instances:
+            if not is_entity(row.instance_id):
+                yield row.instance_id
 
-    async def _status(self, instance_id: str) -> InstanceStatus | None:
-        try:
-            return await self._instances.status(instance_id, with_input=False)
-        except NotFound:
-            return None
 
-    async def open_instances(self) -> AsyncIterator[str]:
-        """Yield the ids of orchestrations that have not ended."""
-        query = InstanceQuery(statuses=_OPEN, with_input=False, with_output=False, limit=_PAGE)
-        while True:
-            try:
-                page = await self._instances.query(query)
-            except NotFound:
-                return
-            for row in page.instances:
-                if not is_entity(row.instance_id):
-                    yield row.instance_id
-            if page.continuation is None:
-                return
-            query = replace(query, continuation=page.continuation)
-
-    async def similar(self, instance_id: str) -> Sequence[str]:
-        """Return ids of instances that look like this one, the most similar first."""
-        query = InstanceQuery(with_input=False, with_output=False, limit=_MOST_COMPARED)
-        try:
-            page = await self._instances.query(query)
-        except NotFound:
-            return []
-        ids = {row.instance_id.lower(): row.instance_id for row in page.instances}
-        near = difflib.get_close_matches(instance_id.lower(), ids, n=_MOST_SIMILAR, cutoff=0.6)
-        # An id that was copied incompletely is a beginning of the right one.
-        begun = [key for key in ids if key.startswith(instance_id.lower())]
-        return [ids[key] for key in dict.fromkeys((*begun, *near))][:_MOST_SIMILAR]
+async def similar_ids(tables: HubTables, instance_id: str) -> Sequence[str]:
+    """Return ids of instances that look like this one, the most similar first."""
+    page = await tables.query(InstanceQuery(with_input=False, with_output=False, limit=_MOST_COMPARED))
+    ids = {row.instance_id.lower(): row.instance_id for row in page.instances}
+    near = difflib.get_close_matches(instance_id.lower(), ids, n=_MOST_SIMILAR, cutoff=0.6)
+    # An id that was copied incompletely is a beginning of the right one.
+    begun = [key for key in ids if key.startswith(instance_id.lower())]
+    return [ids[key] for key in dict.fromkeys((*begun, *near))][:_MOST_SIMILAR]

@@ -21,10 +21,8 @@ from emulator.durable.core.events import (
     EventRaised,
     EventSent,
     HistoryEvent,
-    SubOrchestrationInstanceCompleted,
     SubOrchestrationInstanceCreated,
     SubOrchestrationInstanceFailed,
-    TaskCompleted,
     TaskFailed,
     TaskResult,
     TaskScheduled,
@@ -32,6 +30,7 @@ from emulator.durable.core.events import (
     TimerFired,
 )
 from emulator.durable.core.identity import FunctionKind
+from emulator.durable.core.open_actions import open_actions
 from emulator.durable.core.replay.actions import (
     Action,
     CallActivity,
@@ -87,25 +86,16 @@ def explain_wait(
 
 def open_events(events: Sequence[HistoryEvent]) -> Sequence[HistoryEvent]:
     """Return the recorded actions of a history that have no result: activities, timers, children, calls of entities."""
-    waiting: dict[int | str, HistoryEvent] = {}
-    for event in events:
-        match event:
-            case TaskScheduled() | TimerCreated() | SubOrchestrationInstanceCreated():
-                waiting[event.event_id] = event
-            case EventSent() if (request := request_of(event)) is not None:
-                waiting[request.id] = event
-            case TaskCompleted() | TaskFailed():
-                waiting.pop(event.task_scheduled_id, None)
-            case SubOrchestrationInstanceCompleted() | SubOrchestrationInstanceFailed():
-                waiting.pop(event.task_scheduled_id, None)
-            case TimerFired():
-                waiting.pop(event.timer_id, None)
-            case EventRaised():
-                # The response of an entity arrives as an event whose name is the id of the request.
-                waiting.pop(event.name, None)
-            case _:
-                pass
-    return list(waiting.values())
+    actions = open_actions(events)
+    # The response of an entity arrives as an event whose name is the id of the request.
+    raised = {event.name for event in events if isinstance(event, EventRaised)}
+    calls = [
+        event
+        for event in events
+        if isinstance(event, EventSent) and (request := request_of(event)) is not None and request.id not in raised
+    ]
+    # In the order of the code: actions are numbered as they are requested.
+    return sorted([*actions.activities, *actions.timers, *actions.children, *calls], key=lambda event: event.event_id)
 
 
 def request_of(sent: EventSent) -> Request | None:

@@ -12,7 +12,7 @@ from aiohttp import web
 
 from emulator.clock import Clock
 from emulator.host.event_grid_requests import EVENT_TYPE_HEADER, MAX_BODY_BYTES, validation_response
-from emulator.host.http.server.requests import BodyBroken, BodyTooLarge, read_body, refusal_of
+from emulator.host.http.server.requests import read_body
 
 
 async def answer_delivery(
@@ -21,14 +21,11 @@ async def answer_delivery(
     """Answer a request of Event Grid for a function that exists.
 
     `allowed_origin`: the answer to the handshake of CloudEvents. `notify`: takes the body of a notification and returns
-    the response. Raises InvalidEvents for a handshake without code, and what `notify` raises.
+    the response. Raises InvalidEvents for a handshake without code, BodyTooLarge, BodyBroken, and what `notify` raises.
     """
     if request.method == "OPTIONS":
         return web.Response(headers={"WebHook-Allowed-Origin": allowed_origin})
-    try:
-        body = await read_body(request, clock, limit=MAX_BODY_BYTES)
-    except (BodyTooLarge, BodyBroken) as error:
-        return refusal_of(error)
+    body = await read_body(request, clock, limit=MAX_BODY_BYTES)
     match request.headers.get(EVENT_TYPE_HEADER, "").strip().lower():
         case "subscriptionvalidation":
             return web.Response(text=validation_response(body))

@@ -21,7 +21,13 @@ from emulator.insights.lines import LineHandler
 from emulator.insights.options import InsightsTarget
 from emulator.insights.sampling import AdaptiveSampling
 from emulator.logs import get_logger
-from emulator.subprocesses import describe_exit_code, kill_process_tree, python_command, start_detached
+from emulator.subprocesses import (
+    describe_exit_code,
+    kill_process_tree,
+    python_command,
+    start_detached,
+    without_debugger,
+)
 from emulator.telemetry.batches import Batches, Outcome, sending
 from emulator.telemetry.spans import Span, Tracer
 
@@ -139,13 +145,14 @@ class _SenderProcess:
 
     async def _start(self) -> str | None:
         """Start the process. Return why the exporter cannot be used at all; None: it can."""
-        self._process = await start_detached(
-            *python_command("emulator.insights.sender"),
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.DEVNULL,
-            env={**os.environ, **_QUIET},
-        )
+        with without_debugger():
+            self._process = await start_detached(
+                *python_command("emulator.insights.sender"),
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.DEVNULL,
+                env={**os.environ, **_QUIET},
+            )
         # Not as an argument, which other users of the machine can see.
         answer = await self._ask(
             {"connectionString": self._target.connection_string, "resource": dict(self._target.resource)}

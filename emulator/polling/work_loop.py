@@ -1,13 +1,13 @@
-"""Work loop of a listener: fetch work items, process a limited number at once, save or abandon them, drain at the stop.
+"""Work loop of an engine: fetch work items, process a limited number at once, save or abandon them, drain at the stop.
 
-Orchestrations, entities, activities, queue messages and blobs differ in what an item means. How many run at once, what
-happens to one that fails, and how a host stops are the same for all of them.
+Orchestrations, entities and activities differ in what an item means. How many run at once, what happens to one that
+fails, and how a host stops are the same for all of them. (Queue messages and blobs: see `message_listener`.)
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Generic, TypeVar
@@ -42,7 +42,7 @@ class Processor(Generic[Item, Result]):
     """One kind of work item.
 
     `name`: for task names and the log. `describe`: names one item in the log.
-    `fetch`: waits for items. Cancelling it must not lose items.
+    `fetch`: waits for an item. Cancelling it must not lose one.
     `run`: calls user code. It may be cancelled at any time, so it must not store anything. Raises WorkAborted.
     `save`: stores the result; the only write. It is never cancelled. Raises LockLost.
     `abandon`: returns the item to its queue, so that it is retried here or on another host. It is never cancelled.
@@ -50,20 +50,18 @@ class Processor(Generic[Item, Result]):
 
     name: str
     describe: Callable[[Item], str]
-    fetch: Callable[[], Awaitable[Sequence[Item]]]
+    fetch: Callable[[], Awaitable[Item]]
     run: Callable[[Item], Awaitable[Result]]
     save: Callable[[Item, Result], Awaitable[None]]
     abandon: Callable[[Item], Awaitable[None]]
 
 
 async def work(
-    processor: Processor[Item, Result], *, fetch_below: int, clock: Clock, drain_seconds: Callable[[], float]
+    processor: Processor[Item, Result], *, limit: int, clock: Clock, drain_seconds: Callable[[], float]
 ) -> None:
-    """Process items until cancelled; then give those in flight `drain_seconds()` to end, and abandon the rest.
+    """Process up to `limit` items at once until cancelled; then give those in flight `drain_seconds()` to end.
 
-    Items are fetched whenever fewer than `fetch_below` are in flight. If `fetch` returns one item at a time, that is
-    the concurrency limit. A queue trigger fetches batches below `newBatchThreshold` + 1, so at most
-    `batchSize` + `newBatchThreshold` messages run at once.
+    What is left after that is abandoned.
     """
     # Not a TaskGroup: leaving it would wait without a time limit.
     in_flight: set[asyncio.Task[None]] = set()
@@ -76,18 +74,17 @@ async def work(
         in_flight.discard(task)
         has_ended.set()
 
-    def begin(items: Sequence[Item]) -> None:
-        for item in items:
-            task = asyncio.create_task(
-                _handle(processor, item, logged), name=f"{processor.name} {processor.describe(item)}"
-            )
-            in_flight.add(task)
-            task.add_done_callback(ended)
+    def begin(item: Item) -> None:
+        task = asyncio.create_task(
+            _handle(processor, item, logged), name=f"{processor.name} {processor.describe(item)}"
+        )
+        in_flight.add(task)
+        task.add_done_callback(ended)
 
     try:
         while True:
             # The limit is applied before fetching: a fetched item is hidden from other hosts, which may be idle.
-            while len(in_flight) >= fetch_below:
+            while len(in_flight) >= limit:
                 has_ended.clear()
                 await has_ended.wait()
             try:

@@ -8,6 +8,7 @@ system releases when its process ends: only while it is held does the record say
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ from emulator.storage.file_lock import try_lock
 from emulator.storage.gitignore import hide_from_git
 
 _LOCK_ATTEMPTS: Final = 100
+_PAUSE_SECONDS: Final = 0.005
 _LAST_PORT: Final = 65535
 _NAME: Final = re.compile(r"[A-Za-z0-9_.-]{1,253}")
 _SEGMENT: Final = re.compile(r"[A-Za-z0-9_-]+")
@@ -60,9 +62,14 @@ def recorded_host(configuration: Configuration, *, port: int, started_at: dateti
         with suppress(OSError):
             make_private_folder(path.parent)
             hide_from_git(root / PORTS_FOLDER.parent)
-            # A command that reads the record holds the lock for a moment.
-            attempts = (stack.enter_context(try_lock(_lock_file(path))) for _ in range(_LOCK_ATTEMPTS))
-            next((lock for lock in attempts if lock is not None), None)
+            # A command that reads the record holds the lock for a moment, and may be interrupted by other processes in
+            # that moment. Without the lock, no command would find this host.
+            for _ in range(_LOCK_ATTEMPTS):
+                with ExitStack() as attempt:
+                    if attempt.enter_context(try_lock(_lock_file(path))) is not None:
+                        stack.enter_context(attempt.pop_all())
+                        break
+                time.sleep(_PAUSE_SECONDS)
             # Replaced in one step: a reader must not see half of it.
             unfinished = path.with_suffix(".unfinished")
             with open(unfinished, "w", encoding="utf-8", opener=owner_only) as file:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -174,6 +175,12 @@ async def test_an_instance_is_started_gets_an_event_and_is_purged(visitor: Visit
     await page.get_by_role("region", name="Chosen task").get_by_text("which was never raised").wait_for()
     await page.get_by_role("tab", name="Source").click()
     await page.locator(".source .current", has_text="wait_for_external_event").wait_for()
+    await visitor.open("instances")
+    await page.get_by_role("button", name="Why waiting?").click()
+    waiting = page.get_by_role("table", name="Waiting instances").get_by_role("row", name="asked")
+    assert 'waits for the event "decision"' in await waiting.inner_text()
+    await waiting.get_by_role("link", name="asked").click()
+    await reason.wait_for()
     await visitor.picture("instance-waiting")
     await page.get_by_role("button", name="Raise event").click()
     assert await dialog.get_by_label("Event").input_value() == "decision"
@@ -224,6 +231,35 @@ async def test_an_instance_that_others_purge_disappears(visitor: Visitor) -> Non
     visitor.problems[:] = [problem for problem in visitor.problems if "/api/instances/short-lived" not in problem]
 
 
+async def test_a_purge_is_shown_although_the_list_is_being_loaded(visitor: Visitor) -> None:
+    app, page = visitor.app, visitor.page
+    await app.client.start_new("approval", "to-purge")
+    await app.client.terminate("to-purge", "not needed")
+    await app.settle()
+    await visitor.open("instances?text=to-purge")
+    await page.get_by_label("Select to-purge").check()
+    held: list[Any] = []
+    is_held = asyncio.Event()
+
+    async def hold(route: Any) -> None:
+        held.append(route)
+        is_held.set()
+
+    await page.route("**/api/instances?*", hold, times=1)
+    # A change, after which the page loads the list; that request gets its response after the purge only.
+    await app.client.start_new("approval", "to-purge-later")
+    await is_held.wait()
+    await page.get_by_role("region", name="Selected instances").get_by_role("button", name="Purge").click()
+    await page.get_by_role("dialog").get_by_role("button", name="Purge").click()
+    # It closes when the instance is purged and the list was asked to load again.
+    await page.get_by_role("dialog").wait_for(state="detached")
+    # A deletion leaves no trace in the table, so the page has to ask for a new reading.
+    async with page.expect_response("**/api/instances?*reread=true*"):
+        await held[0].continue_()
+    await page.get_by_label("Select to-purge", exact=True).wait_for(state="detached")
+    await app.client.terminate("to-purge-later", "not needed")
+
+
 async def test_an_instance_is_forked_with_another_event_and_its_run_is_used(visitor: Visitor) -> None:
     app, page = visitor.app, visitor.page
     await app.client.start_new("approval", "to-fork")
@@ -246,7 +282,10 @@ async def test_an_instance_is_forked_with_another_event_and_its_run_is_used(visi
     assert (await app.wait("forked")).output == '{"by": "bob"}'
     assert (await app.wait("to-fork")).output == '{"by": "ada"}'
 
-    await page.get_by_role("button", name="Export, replay").click()
+    await page.get_by_role("button", name="Export, fork, replay").click()
+    await dialog.get_by_role("button", name="Choose the event in the history").click()
+    await page.get_by_role("tab", name="History", selected=True).wait_for()
+    await page.get_by_role("button", name="Export, fork, replay").click()
     await dialog.get_by_role("button", name="Replay", exact=True).click()
     # The replay is a process of its own.
     await dialog.get_by_text("The code follows the history: 2 episodes agree.").wait_for(timeout=60_000)

@@ -7,7 +7,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from emulator.dashboard.api import storage
+from emulator.dashboard.api import storage_blobs
 from emulator.dashboard.api.settings import is_secret
 from emulator.dashboard.parts import MAX_STREAMS
 from emulator.storage.port import Operation, Row, TableOperation
@@ -118,7 +118,7 @@ async def test_an_instance_with_a_broken_history_still_shows_its_rows(tmp_path: 
 async def test_a_download_of_a_blob_that_changes_ends_early(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(storage, "_DOWNLOAD_BYTES", 1_000_000)
+    monkeypatch.setattr(storage_blobs, "_DOWNLOAD_BYTES", 1_000_000)
     async with run_app(write_app(tmp_path, DURABLE_APP, FLOW)) as app:
         container = app.app.accounts("AzureWebJobsStorage").container("files")
         await container.create()

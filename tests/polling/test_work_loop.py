@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
 import pytest
@@ -36,7 +35,6 @@ class Item:
 class Desk:
     """Where work comes from and goes to; the test puts items on it."""
 
-    batch_size: int = 1
     waiting: asyncio.Queue[Item] = field(default_factory=asyncio.Queue)
     fetch_errors: list[Exception] = field(default_factory=list)
     begun: list[str] = field(default_factory=list)
@@ -55,13 +53,10 @@ class Desk:
             abandon=self.abandon,
         )
 
-    async def fetch(self) -> Sequence[Item]:
+    async def fetch(self) -> Item:
         if self.fetch_errors:
             raise self.fetch_errors.pop()
-        batch = [await self.waiting.get()]
-        while len(batch) < self.batch_size and not self.waiting.empty():
-            batch.append(self.waiting.get_nowait())
-        return batch
+        return await self.waiting.get()
 
     async def run(self, item: Item) -> str:
         self.begun.append(item.name)
@@ -98,7 +93,7 @@ def desk() -> Desk:
 
 @asynccontextmanager
 async def working(desk: Desk, clock: VirtualClock, *, limit: int = 10, drain_seconds: float = 8) -> Any:
-    async with background(work(desk.processor, fetch_below=limit, clock=clock, drain_seconds=lambda: drain_seconds)):
+    async with background(work(desk.processor, limit=limit, clock=clock, drain_seconds=lambda: drain_seconds)):
         yield
 
 
@@ -204,27 +199,9 @@ async def test_a_write_is_never_interrupted(desk: Desk, clock: VirtualClock) -> 
 
 
 async def test_a_loop_that_is_cancelled_while_it_waits_ends_at_once(desk: Desk, clock: VirtualClock) -> None:
-    task = asyncio.create_task(work(desk.processor, fetch_below=1, clock=clock, drain_seconds=lambda: 8))
+    task = asyncio.create_task(work(desk.processor, limit=1, clock=clock, drain_seconds=lambda: 8))
     await clock.sleep(0)
     task.cancel()
     with suppress(asyncio.CancelledError):
         await task
     assert task.cancelled()
-
-
-async def test_batches_are_fetched_when_few_enough_items_are_in_flight(desk: Desk, clock: VirtualClock) -> None:
-    """As a queue trigger does with batchSize 4 and newBatchThreshold 2."""
-    desk.batch_size = 4
-    gates = [asyncio.Event() for _ in range(12)]
-    desk.put(*(Item(str(number), run=partial(_wait, gate)) for number, gate in enumerate(gates)))
-    async with background(work(desk.processor, fetch_below=3, clock=clock, drain_seconds=lambda: 8)):
-        await desk.until(lambda: len(desk.begun) == 4)
-        gates[0].set()
-        await desk.until(lambda: len(desk.saved) == 1)
-        await clock.sleep(1)
-        assert len(desk.begun) == 4, "three are still running"
-        gates[1].set()
-        await desk.until(lambda: len(desk.begun) == 8)
-        for gate in gates:
-            gate.set()
-        await desk.until(lambda: len(desk.saved) == 12)

@@ -88,6 +88,25 @@ async def test_requests_of_orchestrations_are_counted_and_extrapolated(tmp_path:
     assert requests(again, "durable: instances", "query") == requests(report, "durable: instances", "query")
 
 
+async def test_entities_are_not_counted_as_orchestrations(tmp_path: Path) -> None:
+    counter = """
+@app.entity_trigger(context_name="context")
+def counter(context):
+    context.set_state(1)
+"""
+    async with run_app(tmp_path / "app", DURABLE_APP, APP + counter, host=HUB) as app:
+        await run_orchestrations(app, 1)
+        entity = "/runtime/webhooks/durabletask/entities/counter/c1"
+        await app.post(f"{entity}?op=set", json={})
+
+        async def has_state() -> bool:
+            return (await app.get(entity)).status == 200
+
+        await eventually(has_state, "state of the entity")
+        report = await report_of(app)
+    assert report["orchestrations"] == 1
+
+
 async def test_idle_month_shows_the_polls_of_the_app_on_azure(tmp_path: Path) -> None:
     async with run_app(tmp_path / "app", DURABLE_APP, APP, host=HUB) as app:
         idle = (await report_of(app))["idleMonth"]

@@ -60,7 +60,7 @@ def resolved(entry: Any, workspace: Path) -> Any:
 def stops_at_a_breakpoint(app: Path, port: int, options: list[str], **how: Any) -> None:
     script = app / "function_app.py"
     line = next(n for n, text in enumerate(script.read_text().splitlines(), 1) if "return func.HttpResponse(f" in text)
-    with started(app, *options, "--storage", "builtin:memory", **how) as running, connected(port) as debugger:
+    with started(app, *options, **how) as running, connected(port) as debugger:
         debugger.attach(script, line)
         url = running.url()
         answers: list[str] = []
@@ -74,7 +74,9 @@ def stops_at_a_breakpoint(app: Path, port: int, options: list[str], **how: Any) 
         running.process.wait(timeout=PATIENCE_SECONDS)
 
 
-def test_run_and_debug(app: Path, with_debugpy: Mapping[str, str | None]) -> None:
+@pytest.mark.azurite
+def test_run_and_debug(app: Path, tmp_path: Path, with_debugpy: Mapping[str, str | None]) -> None:
+    """With Azurite, whose own process must not be debugged: it would wait for the editor, and end with the session."""
     workspace = app.parents[1]
     launch = json.loads((workspace / ".vscode" / "launch.json").read_text())
     entry = resolved(launch["configurations"][0], workspace)
@@ -85,7 +87,8 @@ def test_run_and_debug(app: Path, with_debugpy: Mapping[str, str | None]) -> Non
     command = (sys.executable, *debugpy, "-m", entry["module"])
     [start, *options] = entry["args"]
     assert start == "start"
-    stops_at_a_breakpoint(app, port, options, env=with_debugpy, command=command)
+    env = {**with_debugpy, "AZEMU_DATA": str(tmp_path / "data")}
+    stops_at_a_breakpoint(app, port, [*options, "--storage", "azurite"], env=env, command=command)
 
 
 def test_start_and_attach(app: Path, with_debugpy: Mapping[str, str | None]) -> None:
@@ -100,11 +103,12 @@ def test_start_and_attach(app: Path, with_debugpy: Mapping[str, str | None]) -> 
     arguments = [word.replace(str(entry["connect"]["port"]), str(port)) for word in task["args"]]
     [*words, start] = arguments[:3]
     assert start == "start"
-    stops_at_a_breakpoint(app, port, arguments[3:], env=with_debugpy, command=(task["command"], *words))
+    options = [*arguments[3:], "--storage", "builtin:memory"]
+    stops_at_a_breakpoint(app, port, options, env=with_debugpy, command=(task["command"], *words))
 
 
 def test_what_vs_code_does_for_a_task_of_the_command_func(app: Path, with_debugpy: Mapping[str, str | None]) -> None:
     """The extension for Azure Functions runs `func host start` with this setting in the environment."""
     port = free_port()
     setting = {"languageWorkers__python__arguments": f"-m debugpy --listen 127.0.0.1:{port}"}
-    stops_at_a_breakpoint(app, port, [], env={**with_debugpy, **setting})
+    stops_at_a_breakpoint(app, port, ["--storage", "builtin:memory"], env={**with_debugpy, **setting})

@@ -43,7 +43,7 @@ class _Entities:
         limit = number_of(call, "limit", _PAGE, highest=_LARGEST_PAGE)
         # The ids of entities have the name in lower case.
         name, key = query.get("name", "").lower(), query.get("key", "")
-        page = await self._hub.reader.query(
+        page = await self._hub.reader.tables.query(
             InstanceQuery(
                 entities_only=True,
                 entity_name=name or None,

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Final
 
 from aiohttp import web
 
+from emulator.dashboard.durable.task_hub import DashboardHub
 from emulator.dashboard.parts import DashboardParts
 from emulator.dashboard.routing import endpoint, number_of, utc_text
+from emulator.durable.core.identity import is_entity
 from emulator.durable.hub import InstanceQuery
 from emulator.host.admin.api import json_response
 from emulator.host.http.routing.routes import HttpCall, Route
@@ -20,7 +23,7 @@ _MAX_MEMORY: Final = 16384
 _PAGE: Final = 1000
 
 
-def report_routes(parts: DashboardParts) -> list[Route]:
+def report_routes(parts: DashboardParts, hub: DashboardHub) -> list[Route]:
     """Return the endpoint `report`, with the parameter `memory`: MB of an execution."""
 
     async def report(call: HttpCall) -> web.Response:
@@ -31,7 +34,7 @@ def report_routes(parts: DashboardParts) -> list[Route]:
             names=parts.hub_names if is_durable else None,
             recording=parts.recording,
             functions=functions,
-            orchestrations=await _started_orchestrations(parts) if is_durable else 0,
+            orchestrations=await _started_orchestrations(hub, parts.started_at) if is_durable else 0,
         )
         idle = idle_requests(functions, parts.configuration.host, parts.durable_options if is_durable else None)
         return json_response(
@@ -47,20 +50,11 @@ def report_routes(parts: DashboardParts) -> list[Route]:
     return [endpoint("GET", "report", report)]
 
 
-async def _started_orchestrations(parts: DashboardParts) -> int:
+async def _started_orchestrations(hub: DashboardHub, since: datetime) -> int:
     # From the task hub: the recording has runs, and an orchestrator runs once for each episode.
-    number, continuation = 0, None
-    while True:
-        page = await parts.hubs.own().client.query(
-            InstanceQuery(
-                created_from=Instant.of(parts.started_at),
-                with_input=False,
-                with_output=False,
-                limit=_PAGE,
-                continuation=continuation,
-            )
-        )
-        number += len(page.instances)
-        continuation = page.continuation
-        if continuation is None:
-            return number
+    query = InstanceQuery(created_from=Instant.of(since), with_input=False, with_output=False, limit=_PAGE)
+    number = 0
+    async for page in hub.reader.tables.pages(query):
+        # Entities have rows in the same table.
+        number += sum(not is_entity(status.instance_id) for status in page.instances)
+    return number

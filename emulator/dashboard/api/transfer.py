@@ -20,7 +20,7 @@ from emulator.histories.generated_tests import generated_tests
 from emulator.histories.transfer import ForkOptions, HistoryTransfer, TransferRefused
 from emulator.host.admin.api import json_response
 from emulator.host.http.routing.routes import Handler, HttpCall, Route
-from emulator.subprocesses import kill_process_tree, python_command, start_detached
+from emulator.subprocesses import kill_process_tree, python_command, start_detached, without_debugger
 
 _REPLAY_SECONDS: Final = 120.0
 
@@ -116,7 +116,8 @@ async def _replayed(document: Mapping[str, Any], root: Path) -> Any:
         file.write_text(json.dumps(document), encoding="utf-8")
         command = python_command("emulator.histories.report", str(root), str(file))
         pipe = asyncio.subprocess.PIPE
-        process = await start_detached(*command, stdin=asyncio.subprocess.DEVNULL, stdout=pipe, stderr=pipe)
+        with without_debugger():
+            process = await start_detached(*command, stdin=asyncio.subprocess.DEVNULL, stdout=pipe, stderr=pipe)
         try:
             # In real time, in which the process runs, also for an app in virtual time.
             out, errors = await within(SystemClock(), _REPLAY_SECONDS, process.communicate())

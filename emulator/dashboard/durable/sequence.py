@@ -1,6 +1,6 @@
 """Sequence diagram of one execution: who sends what to whom, in the order of its history.
 
-sequence(history) → Sequence(lifelines=[CLIENT, ORCHESTRATOR, "charge", …], messages=[Message(…), …])
+sequence(history, limit=400) → SequenceDiagram(lifelines=[CLIENT, ORCHESTRATOR, "charge", …], messages=[Message(…), …])
 """
 
 from __future__ import annotations

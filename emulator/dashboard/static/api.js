@@ -1,13 +1,11 @@
-// Requests to the dashboard's API and to the host, with the access key, and hooks that load data for a page.
+// Requests to the dashboard's API and to the host, with the access key.
 //
-//   const { data, error, reload } = useData("functions");          // GET /azemu/api/functions
+//   await get("functions");                                        // GET /azemu/api/functions
 //   await send("POST", "queues/orders/messages", { text });        // throws ApiError
 //
 // With --enable-auth the host needs the master key. It comes from `#code=…` or from the dialog that the app opens when
 // `needsKey` is called, and is kept for this tab only (sessionStorage).
 
-import { useCallback, useEffect, useRef, useState } from "./html.js";
-import { onChange } from "./events.js";
 import { decoded } from "./router.js";
 
 const KEY = "azemu.key";
@@ -21,7 +19,7 @@ export class ApiError extends Error {
 }
 
 /** The access key; "" if there is none, or if what was given cannot be the value of a header. */
-function accessKey() {
+export function accessKey() {
   const key = sessionStorage.getItem(KEY) || "";
   return /^[\x21-\x7e]*$/.test(key) ? key : "";
 }
@@ -100,66 +98,4 @@ export async function send(method, path, body, query) {
   }
   const text = await (await request(apiUrl(path, query), options)).text();
   return text ? JSON.parse(text) : null;
-}
-
-/**
- * Load an endpoint and load it again when something has changed in the host. `path` null: load nothing.
- *
- * `live`: reload when the host reports a change (at most every `pause` ms). `every`: reload at least every so many ms.
- * Returns { data, error, loading, reload }. `data` stays while it is loaded again.
- */
-export function useData(path, query = {}, { live = false, every = 0, pause = 700 } = {}) {
-  const [state, setState] = useState({ data: null, error: null, loading: path !== null });
-  const url = path === null ? null : apiUrl(path, query);
-  const load = useRef(null);
-  useEffect(() => {
-    if (url === null) {
-      setState({ data: null, error: null, loading: false });
-      return undefined;
-    }
-    const abort = new AbortController();
-    let running = false;
-    let again = false;
-    setState((old) => ({ ...old, loading: true }));
-    load.current = async () => {
-      if (running) {
-        again = true;
-        return;
-      }
-      running = true;
-      try {
-        const data = await (await request(url, { signal: abort.signal })).json();
-        setState({ data, error: null, loading: false });
-      } catch (error) {
-        if (error.name !== "AbortError") setState((old) => ({ data: old.data, error, loading: false }));
-      }
-      running = false;
-      if (again && !abort.signal.aborted) {
-        again = false;
-        load.current();
-      }
-    };
-    // The data of another URL must not be shown as if it were of this one.
-    setState({ data: null, error: null, loading: true });
-    load.current();
-    const timers = [];
-    if (every) timers.push(setInterval(() => document.hidden || load.current(), every));
-    let due = null;
-    const stop = live
-      ? onChange(() => {
-          due ??= setTimeout(() => {
-            due = null;
-            if (!document.hidden) load.current();
-          }, pause);
-        })
-      : () => {};
-    return () => {
-      abort.abort();
-      stop();
-      clearTimeout(due);
-      timers.forEach(clearInterval);
-    };
-  }, [url, live, every, pause]);
-  const reload = useCallback(() => load.current && load.current(), []);
-  return { ...state, reload };
 }

@@ -120,14 +120,24 @@ def episodes(events: Sequence[HistoryEvent]) -> Sequence[Episode]:
 
 
 def received_names(events: Sequence[HistoryEvent]) -> Mapping[int, str]:
-    """Return what received events are about, by their numbers: the name of an event, or of what has a result."""
+    """Return what received events are about, by their numbers: the name of an event, or of what has a result.
+
+    The response of an entity is an event whose name is the id of the request. It gets the name of the operation and the
+    id of the entity.
+    """
     calls: dict[int, str] = {}
+    requests: dict[str, str] = {}
     names: dict[int, str] = {}
     for number, event in enumerate(events):
         match event:
             case TaskScheduled() | SubOrchestrationInstanceCreated():
                 calls[event.event_id] = event.name
-            case EventRaised() | ExecutionStarted():
+            case EventSent():
+                if (request := request_in(event)) is not None:
+                    requests[request.id] = f"{request.operation or 'lock'} {event.instance_id}"
+            case EventRaised():
+                names[number] = requests.get(event.name, event.name)
+            case ExecutionStarted():
                 names[number] = event.name
             case (
                 TaskCompleted() | TaskFailed() | SubOrchestrationInstanceCompleted() | SubOrchestrationInstanceFailed()
@@ -394,21 +404,6 @@ def _refuse_held_locks(past: Sequence[HistoryEvent], cut: int) -> None:
 
 
 # The history of the new execution -----------------------------------------------------------------------------
-
-
-def _forked_start(source: ExecutionStarted, request: ForkRequest) -> ExecutionStarted:
-    # No parent waits for the new instance.
-    tags = {name: value for name, value in (source.tags or {}).items() if name != FIRE_AND_FORGET}
-    return replace(
-        source,
-        instance=request.instance,
-        parent=None,
-        tags={**tags, SOURCE_INSTANCE_ID: source.instance.instance_id},
-        correlation=None,
-        parent_trace_context=None,
-        scheduled_start_time=None,
-        generation=0,
-    )
 
 
 def _kept(event: HistoryEvent, undone: set[int], fire_times: Mapping[int, Instant]) -> HistoryEvent:

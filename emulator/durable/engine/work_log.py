@@ -129,8 +129,8 @@ class WorkLog:
         )
         _forget_oldest(self._failed, _MOST_NOTES)
 
-    def completed(self, item: OrchestrationWorkItem | ActivityWorkItem) -> None:
-        """Note that the result of an attempt is stored."""
+    def settled(self, item: OrchestrationWorkItem | ActivityWorkItem) -> None:
+        """Note that the result of an attempt is stored, or that another host has the work item now."""
         self._failed.pop(_key_of(item), None)
 
     def continued_as_new(self, instance_id: str) -> None:

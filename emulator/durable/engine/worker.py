@@ -9,7 +9,7 @@ Leaving the body stops fetching and waits for running work items, for a limited 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
@@ -23,14 +23,13 @@ from emulator.durable.engine.orchestrations import OrchestrationRunner
 from emulator.durable.engine.services import EngineServices
 from emulator.durable.engine.work_log import WorkLog
 from emulator.durable.executor import Executor
-from emulator.durable.hub import ActivityWorkItem, OrchestrationWorkItem, WorkSource
+from emulator.durable.hub import ActivityWorkItem, LockLost, OrchestrationWorkItem, WorkSource
 from emulator.durable.options import DurableTaskOptions
 from emulator.durable.tracing.lifecycle import LifecycleLog
 from emulator.durable.tracing.spans import DurableSpans
 from emulator.polling.work_loop import Processor, work
 from emulator.storage.counting import caused_by
 
-T = TypeVar("T")
 Item = TypeVar("Item", OrchestrationWorkItem, ActivityWorkItem)
 Result = TypeVar("Result")
 
@@ -69,7 +68,7 @@ async def engine(
     orchestration = Processor(
         name="orchestration",
         describe=orchestrations.describe,
-        fetch=_fetch_one(source.next_orchestration),
+        fetch=source.next_orchestration,
         run=_logged_run(log, FunctionKind.ORCHESTRATOR, OrchestrationRunner(services).run),
         save=_logged_save(log, FunctionKind.ORCHESTRATOR, orchestrations.function_of, source.complete_orchestration),
         abandon=source.abandon_orchestration,
@@ -77,7 +76,7 @@ async def engine(
     entity = Processor(
         name="entity",
         describe=entities.describe,
-        fetch=_fetch_one(source.next_entity),
+        fetch=source.next_entity,
         run=_logged_run(log, FunctionKind.ENTITY, EntityRunner(services).run),
         save=_logged_save(log, FunctionKind.ENTITY, entities.function_of, source.complete_orchestration),
         abandon=source.abandon_orchestration,
@@ -85,7 +84,7 @@ async def engine(
     activity = Processor(
         name="activity",
         describe=activities.describe,
-        fetch=_fetch_one(source.next_activity),
+        fetch=source.next_activity,
         run=_logged_run(log, FunctionKind.ACTIVITY, ActivityRunner(services).run),
         save=_logged_save(log, FunctionKind.ACTIVITY, activities.function_of, source.complete_activity),
         abandon=source.abandon_activity,
@@ -97,7 +96,7 @@ async def engine(
         async with asyncio.TaskGroup() as loops:
 
             def start_loop(processor: Processor[Any, Any], limit: int) -> None:
-                loop = work(processor, fetch_below=limit, clock=clock, drain_seconds=drain_seconds)
+                loop = work(processor, limit=limit, clock=clock, drain_seconds=drain_seconds)
                 loops.create_task(loop, name=f"{processor.name} loop")
 
             start_loop(orchestration, options.max_concurrent_orchestrator_functions)
@@ -134,16 +133,13 @@ def _logged_save(
         try:
             with caused_by(function_of(item)):
                 await save(item, result)
+        except LockLost:
+            # Not a failure that is retried here: the host that has the item now completes it.
+            log.settled(item)
+            raise
         except Exception as error:
             log.note_failure(kind, item, str(error) or type(error).__name__)
             raise
-        log.completed(item)
+        log.settled(item)
 
     return save_and_log
-
-
-def _fetch_one(next_item: Callable[[], Awaitable[T]]) -> Callable[[], Awaitable[Sequence[T]]]:
-    async def fetch() -> Sequence[T]:
-        return [await next_item()]
-
-    return fetch

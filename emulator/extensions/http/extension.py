@@ -26,14 +26,7 @@ from emulator.host.http.keys.authorization import function_access
 from emulator.host.http.routing.routes import HttpCall, Route
 from emulator.host.http.routing.templates import TemplateError, parse_template
 from emulator.host.http.server.aiohttp_internals import CHUNKS_WITHOUT_BODY
-from emulator.host.http.server.requests import (
-    BodyBroken,
-    BodyTooLarge,
-    RequestBindingData,
-    read_body,
-    refusal_of,
-    request_data,
-)
+from emulator.host.http.server.requests import RequestBindingData, read_body, request_data
 from emulator.host.http_options import HttpOptions
 from emulator.host.port import Extension, Function, InvalidFunction, Invoke, ManualInput, Output, Trigger, TriggerEvent
 from emulator.worker.port import Binding, Datum, HttpRequestData, member_of
@@ -190,10 +183,7 @@ class _Endpoint:
         # A streaming function reads the body itself, so there is no limit for it and no buffer.
         if self._function.metadata.streams_http:
             return await self._stream(call)
-        try:
-            body = await read_body(call.request, self._clock, limit=self._max_body_bytes)
-        except (BodyTooLarge, BodyBroken) as error:
-            return refusal_of(error)
+        body = await read_body(call.request, self._clock, limit=self._max_body_bytes)
         data = request_data(call, body)
         try:
             returned = await self._invoke(_event(Datum("http", data), data))

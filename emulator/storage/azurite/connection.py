@@ -21,7 +21,7 @@ from emulator.storage.azurite.program import PrintLine
 from emulator.storage.azurite.run_record import LOCK_FILE, RunRequest, runner_port
 from emulator.storage.azurite.search import NoAzurite
 from emulator.storage.file_lock import try_lock
-from emulator.subprocesses import describe_exit_code, python_command
+from emulator.subprocesses import describe_exit_code, python_command, without_debugger
 
 # Not imported: only the process that runs Azurite needs this module.
 _RUNNER_MODULE: Final = "emulator.storage.azurite.runner"
@@ -185,7 +185,7 @@ def _start_runner(request: RunRequest) -> subprocess.Popen[bytes]:
         detached = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW}
     else:
         detached = {"start_new_session": True}
-    with open(request.folder / _LOG_FILE, "wb", opener=owner_only) as log:
+    with open(request.folder / _LOG_FILE, "wb", opener=owner_only) as log, without_debugger():
         return subprocess.Popen(
             python_command(_RUNNER_MODULE, request.to_text()),
             # Not the app folder, which could not be deleted on Windows while the runner runs.

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import timedelta
+from functools import partial
 
 import pytest
 
@@ -21,18 +22,22 @@ from emulator.durable.core.events import (
 )
 from emulator.durable.core.identity import RuntimeStatus
 from emulator.durable.core.messages import TaskMessage
+from emulator.durable.engine.work_log import FailedWork, WorkKey, WorkLog
+from emulator.durable.engine.worker import engine
+from emulator.durable.executor import OrchestratorRequest, OrchestratorResult
 from emulator.durable.hub import LockLost, OrchestrationWorkItem
 from emulator.ids import new_id
 from emulator.instant import Instant
 from emulator.storage.paging import query_rows
-from emulator.storage.port import Operation, Row, StorageAccount, TableOperation
+from emulator.storage.port import ANY_ETAG, Operation, Row, StorageAccount, TableOperation
 from emulator.virtual_time import VirtualClock
 from tests.simulation.choices import Choices
 from tests.simulation.hosts import HostClock, freezing
 from tests.simulation.programs import SimulatedApp
 
-from .apps import app
+from .apps import Steps, app
 from .crashing import CrashPoint
+from .scripted import Script, act
 from .world import OPTIONS, World, messages_left, open_world, with_provider
 
 
@@ -395,3 +400,43 @@ async def test_an_unreadable_message_is_returned_to_its_queue(
         await clock.sleep(1200)
     assert "of queue testhub-control-03 cannot be read" in caplog.text
     assert await messages_left(account) == {"testhub-control-03": 1, "testhub-workitems": 1}
+
+
+@dataclass
+class Overtaken(Script):
+    """Another host stores an episode during the second one. `failed`: what was noted as failed in the third one."""
+
+    another_host: Callable[[], Awaitable[object]] | None = None
+    log: WorkLog | None = None
+    episodes: int = 0
+    failed: Mapping[WorkKey, FailedWork] | None = None
+
+    async def orchestrate(self, request: OrchestratorRequest) -> OrchestratorResult:
+        assert self.another_host is not None
+        assert self.log is not None
+        self.episodes += 1
+        if self.episodes == 2:
+            await self.another_host()
+        if self.episodes == 3:
+            self.failed = self.log.failed
+        return await super().orchestrate(request)
+
+
+async def test_an_episode_that_another_host_has_stored_is_not_noted_as_failed(
+    account: StorageAccount, clock: VirtualClock
+) -> None:
+    """Otherwise `azemu why` would say of an instance of another host that its orchestrator cannot run."""
+    hub = AzureStorageTaskHub(OPTIONS, account, clock=clock, new_id=new_id)
+    sentinel = TableOperation(Operation.MERGE, Row("i1", "sentinel", {}), ANY_ETAG)
+    another_host = partial(account.table(hub.names.history_table).submit, [sentinel])
+    log = WorkLog(clock)
+    script = Overtaken({"double": double}, another_host=another_host, log=log)
+    async with hub.working(), engine(hub, script, OPTIONS, clock=clock, work_log=log):
+        world = World(hub, clock)
+        await world.start("double", 4)
+        assert (await world.ended()).output == "8"
+    assert (script.episodes, script.failed) == (3, {})
+
+
+def double(number: int) -> Steps:
+    return (yield act("Double", number))

@@ -13,15 +13,23 @@ import pytest
 
 from emulator.clock import Clock
 from emulator.durable.azurestorage.hub import AzureStorageTaskHub
-from emulator.durable.core.identity import TERMINAL, RuntimeStatus
+from emulator.durable.azurestorage.large import LargePayloads
+from emulator.durable.azurestorage.tracking.history import History, HistoryTable
+from emulator.durable.azurestorage.tracking.rewind import undo_actions
+from emulator.durable.core.events import ExecutionStarted, OrchestratorCompleted, OrchestratorStarted, TaskScheduled
+from emulator.durable.core.identity import TERMINAL, OrchestrationInstance, RuntimeStatus
 from emulator.durable.engine.worker import engine
 from emulator.durable.executor import ActivityFailed, ActivityRequest, ActivitySucceeded
+from emulator.durable.hub import LockLost, PurgeFilter
 from emulator.ids import new_id
+from emulator.instant import Instant
 from emulator.storage.builtin import open_builtin
 from emulator.storage.port import Operation, TableOperation
 from emulator.virtual_time import VirtualClock
 from tests.simulation.choices import Choices
 from tests.simulation.programs import SimulatedApp
+from tests.storage.bench import Bench
+from tests.storage_calls import StorageCalls
 from tests.waiting import eventually
 
 from .apps import Steps
@@ -80,10 +88,13 @@ class Store:
 
 
 @asynccontextmanager
-async def open_host(store: Store, clock: VirtualClock, *, has_lost_writes: bool = False) -> AsyncIterator[World]:
+async def open_host(
+    store: Store, clock: VirtualClock, *, has_lost_writes: bool = False, calls: StorageCalls | None = None
+) -> AsyncIterator[World]:
     script = SlowScript({"steps": steps, "short": short}, clock=clock)
     async with open_builtin(store.path, clock) as account:
-        hub = AzureStorageTaskHub(OPTIONS, account, clock=clock, new_id=new_id)
+        around = account if calls is None else calls.around(account)
+        hub = AzureStorageTaskHub(OPTIONS, around, clock=clock, new_id=new_id)
         async with (
             hub.working(may_lose_writes=True, has_lost_writes=has_lost_writes),
             engine(hub, script, OPTIONS, clock=clock),
@@ -145,6 +156,32 @@ async def test_a_lost_start_is_named_even_if_the_last_checkpoint_of_its_instance
         await eventually(is_named, "the lost start in the log", within=30, clock=clock)
 
 
+@pytest.mark.parametrize("seconds", [15, 45])
+async def test_a_lost_start_is_named_after_a_long_outage(
+    tmp_path: Path, clock: VirtualClock, caplog: pytest.LogCaptureFixture, seconds: float
+) -> None:
+    """Longer than an emulator needs to save a write, and then longer than a lease; and new starts come afterwards."""
+    store, calls = Store(tmp_path / "store.db"), StorageCalls()
+    async with open_host(store, clock, calls=calls) as world:
+        await world.start("steps", 2, id="early")
+        await clock.sleep(3)
+        store.save()
+        await world.start("steps", 2, id="late")
+        await world.raise_event("early", "go")
+        await clock.sleep(1)
+        calls.cut_off = True
+        store.go_back(messages_too=True)
+        await clock.sleep(seconds)
+        calls.cut_off = False
+        await world.start("steps", 2, id="new")
+        await world.raise_event("new", "go")
+        for id in ("early", "new"):
+            assert (await world.becomes(id, *TERMINAL, within_seconds=900, every=2)).output == '"all"'
+        assert await world.hub.status("late") is None
+    assert 'Instance "late" is lost with its start. Start it again.' in caplog.text
+    assert 'if their instances still wait for them: event "go" to "early"' in caplog.text
+
+
 async def test_a_host_that_is_started_after_the_loss_repairs_the_instances(
     tmp_path: Path, clock: VirtualClock, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -180,6 +217,20 @@ async def test_nothing_is_repaired_while_the_storage_keeps_its_writes(
     assert "lost" not in caplog.text
 
 
+async def test_a_purge_of_running_instances_does_not_look_like_a_loss(
+    tmp_path: Path, clock: VirtualClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A filter without a terminal status selects all instances, as in .NET."""
+    async with open_host(Store(tmp_path / "store.db"), clock) as world:
+        began = world.now
+        await world.start("steps", 2)
+        await clock.sleep(4)
+        assert (await world.status()).runtime_status is RuntimeStatus.RUNNING
+        assert (await world.hub.purge_many(PurgeFilter(created_from=began))).instances == 1
+        await clock.sleep(10)
+    assert "The storage emulator has lost writes" not in caplog.text
+
+
 async def test_a_lost_status_row_is_repaired_with_its_custom_status(clock: VirtualClock) -> None:
     """The row of the last episode is lost, and no message is left that would tell a host of it."""
     async with open_builtin(None, clock) as account:
@@ -201,3 +252,26 @@ async def test_a_lost_status_row_is_repaired_with_its_custom_status(clock: Virtu
                 return (await world.status()).custom_status == "3"
 
             await eventually(restored, "the custom status", within=60, clock=clock)
+
+
+async def test_an_episode_from_before_the_repair_cannot_be_stored(bench: Bench) -> None:
+    """Its host would keep the events that the repair has undone, and wait for their lost results again."""
+    table, now = await bench.new_table(), Instant.of(bench.clock.now())
+    large = LargePayloads(await bench.new_container(), bench.clock, new_id)
+    history, instance = HistoryTable(table, large, bench.clock), OrchestrationInstance("i", "e")
+    begun = [
+        OrchestratorStarted(timestamp=now),
+        ExecutionStarted(timestamp=now, instance=instance, name="steps"),
+        *(TaskScheduled(timestamp=now, event_id=number, name="Double") for number in range(3)),
+        OrchestratorCompleted(timestamp=now),
+    ]
+    stored, _ = await history.append(History(instance_id="i"), instance, begun, past_count=0)
+    await undo_actions(history, stored, [0, 1])
+    next_episode = [OrchestratorStarted(timestamp=now), OrchestratorCompleted(timestamp=now)]
+    with pytest.raises(LockLost):
+        await history.append(stored, instance, next_episode, past_count=len(begun))
+    loaded = await history.load("i")
+    assert [event.type_name for event in loaded.events[2:5]] == ["GenericEvent", "GenericEvent", "TaskScheduled"]
+    with pytest.raises(LockLost):
+        await undo_actions(history, stored, [2])
+    await history.append(loaded, instance, next_episode, past_count=len(begun))

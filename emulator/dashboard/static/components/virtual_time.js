@@ -1,7 +1,8 @@
 // The virtual time of an app under test: what waits for it, and buttons that let it pass.
 
 import { html } from "../html.js";
-import { send, useData } from "../api.js";
+import { send } from "../api.js";
+import { useData } from "../data.js";
 import { clockTime, relative } from "../format.js";
 import { Button, Empty, Message, Panel } from "./basics.js";
 import { Table } from "./table.js";

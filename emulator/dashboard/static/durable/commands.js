@@ -3,21 +3,20 @@
 import { eventBody, segment } from "./management.js";
 import { encodedBody } from "./payloads.js";
 
-const shell = (text) => (/^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`);
+/** The text as one word of a shell. */
+export const shell = (text) => (/^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`);
 
 /** The JSON text as a Python literal. */
 function python(json) {
-  const literal = (value, indent) => {
+  const literal = (value) => {
     if (value === null) return "None";
     if (value === true) return "True";
     if (value === false) return "False";
     if (typeof value === "string") return JSON.stringify(value);
     if (typeof value !== "object") return String(value);
-    const isList = Array.isArray(value);
-    const items = isList
-      ? value.map((item) => literal(item, indent))
-      : Object.entries(value).map(([name, item]) => `${JSON.stringify(name)}: ${literal(item, indent)}`);
-    return isList ? `[${items.join(", ")}]` : `{${items.join(", ")}}`;
+    if (Array.isArray(value)) return `[${value.map(literal).join(", ")}]`;
+    const items = Object.entries(value).map(([name, item]) => `${JSON.stringify(name)}: ${literal(item)}`);
+    return `{${items.join(", ")}}`;
   };
   try {
     return literal(JSON.parse(json));
@@ -26,15 +25,18 @@ function python(json) {
   }
 }
 
-function curl(method, path, body) {
-  const url = `${location.origin}/runtime/webhooks/durabletask/${path}`;
-  const data = body ? ` \\\n  -H 'Content-Type: application/json' -d ${shell(body)}` : "";
-  return `curl -X ${method} ${shell(url)}${data}`;
+/** A command for a request. `path`: behind the address of the host. `headers`: lines such as "Accept: text/plain". */
+export function curl(method, path, headers, body) {
+  const parts = [`curl -X ${method} ${shell(`${location.origin}/${path}`)}`, ...headers.map((line) => `-H ${shell(line)}`)];
+  // Not -d, which takes a text that begins with @ for the name of a file.
+  if (body) parts.push(`--data-raw ${shell(body)}`);
+  return parts.join(" \\\n  ");
 }
 
-const TEST = (body) => `import pytest
+const durableCurl = (method, path, body) =>
+  curl(method, `runtime/webhooks/durabletask/${path}`, body ? ["Content-Type: application/json"] : [], body);
 
-from emulator.testing import AppUnderTest
+const TEST = (body) => `from emulator.testing import AppUnderTest
 
 
 async def test_run(azemu: AppUnderTest) -> None:
@@ -51,13 +53,13 @@ export function startCommands(name, json, id, expected = null) {
   const named = id ? `, ${JSON.stringify(id)}` : "";
   const input = json.trim() ? `, client_input=${python(json)}` : "";
   return {
-    curl: curl("POST", `orchestrators/${segment(name)}${id ? `/${segment(id)}` : ""}`, encodedBody(json)),
+    curl: durableCurl("POST", `orchestrators/${segment(name)}${id ? `/${segment(id)}` : ""}`, encodedBody(json)),
     cli: `azemu durable start ${shell(name)}${data}${id ? ` --id ${shell(id)}` : ""}`,
     pytest: TEST(
       `instance_id = await azemu.client.start_new(${JSON.stringify(name)}${named}${input})
 status = await azemu.wait(instance_id)
 ${check}`,
-    ).replace("import pytest\n\n", ""),
+    ),
   };
 }
 
@@ -66,7 +68,7 @@ export function raiseCommands(id, name, json, asText) {
   const data = text ? ` ${shell(text)}` : "";
   const value = json.trim() ? `, ${python(json)}` : "";
   return {
-    curl: curl("POST", `instances/${segment(id)}/raiseEvent/${segment(name)}`, eventBody(json, asText)),
+    curl: durableCurl("POST", `instances/${segment(id)}/raiseEvent/${segment(name)}`, eventBody(json, asText)),
     cli: `azemu durable raise ${shell(id)} ${shell(name)}${data}`,
     pytest: `await azemu.client.raise_event(${JSON.stringify(id)}, ${JSON.stringify(name)}${value})`,
   };
@@ -76,7 +78,7 @@ export function signalCommands(entity, key, operation, json) {
   const data = json.trim() ? ` ${shell(json.trim())}` : "";
   const value = json.trim() ? `, ${python(json)}` : "";
   return {
-    curl: curl("POST", `entities/${segment(entity)}/${segment(key)}?op=${encodeURIComponent(operation)}`, encodedBody(json)),
+    curl: durableCurl("POST", `entities/${segment(entity)}/${segment(key)}?op=${encodeURIComponent(operation)}`, encodedBody(json)),
     cli: `azemu durable signal ${shell(`${entity}@${key}`)} ${shell(operation)}${data}`,
     pytest: `await azemu.client.signal_entity(df.EntityId(${JSON.stringify(entity)}, ${JSON.stringify(key)}), ${JSON.stringify(operation)}${value})`,
   };
@@ -84,7 +86,7 @@ export function signalCommands(entity, key, operation, json) {
 
 export function statusCommands(id) {
   return {
-    curl: curl("GET", `instances/${segment(id)}?showHistory=true&showHistoryOutput=true`),
+    curl: durableCurl("GET", `instances/${segment(id)}?showHistory=true&showHistoryOutput=true`),
     cli: `azemu durable show ${shell(id)} --history`,
     pytest: `status = await azemu.client.get_status(${JSON.stringify(id)}, show_history=True)`,
   };

@@ -1,7 +1,7 @@
 // Comparison of an instance with another run of the same orchestrator.
 
 import { html, useState } from "../html.js";
-import { useData } from "../api.js";
+import { useData } from "../data.js";
 import { count, duration, plural } from "../format.js";
 import { address, setQuery } from "../router.js";
 import { Button, Empty, ErrorBox, Loading, RelativeTime, StatusBadge } from "../components/basics.js";

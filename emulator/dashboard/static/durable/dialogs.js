@@ -1,7 +1,7 @@
 // Dialogs of actions: start an orchestration, raise an event, signal an entity, run an action on instances.
 
 import { html, useState } from "../html.js";
-import { useData } from "../api.js";
+import { useData } from "../data.js";
 import { plural } from "../format.js";
 import { Button, CopyButton, Message } from "../components/basics.js";
 import { Dialog } from "../components/dialog.js";

@@ -1,7 +1,7 @@
 // Sequence diagram of an execution, drawn as SVG. Below it stands nothing else: each arrow has a text for screen readers.
 
 import { html, useState } from "../html.js";
-import { useData } from "../api.js";
+import { useData } from "../data.js";
 import { duration } from "../format.js";
 import { navigate } from "../router.js";
 import { Button, Empty, ErrorBox, Loading } from "../components/basics.js";

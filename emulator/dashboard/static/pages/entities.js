@@ -1,7 +1,9 @@
 // Entities: the list with states, locks and queues, one entity in full, and signals.
 
 import { html, useEffect, useState } from "../html.js";
-import { get, useData } from "../api.js";
+import { get } from "../api.js";
+import { useData } from "../data.js";
+import { isOutage } from "../outages.js";
 import { plural } from "../format.js";
 import { address, setQuery } from "../router.js";
 import { Button, CopyButton, Empty, ErrorBox, Facts, Loading, PageHead, RelativeTime, SearchField, StatusBadge } from "../components/basics.js";
@@ -44,7 +46,7 @@ export default function EntitiesPage({ query }) {
           .map((known) => html`<option key=${known} value=${known}>${known}</option>`)}
       </select>
     </div>
-    ${error && html`<${ErrorBox} error=${error} onRetry=${reload} />`}
+    ${error && !(data && isOutage(error)) && html`<${ErrorBox} error=${error} onRetry=${reload} />`}
     ${data
       ? html`<section class="panel">
           <${Table}

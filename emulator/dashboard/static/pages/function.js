@@ -1,7 +1,8 @@
 // One function: run it, its invocations, its log, its captured outputs, its bindings.
 
 import { html, useEffect, useState } from "../html.js";
-import { request, useData } from "../api.js";
+import { accessKey, request } from "../api.js";
+import { useData } from "../data.js";
 import { Button, CopyButton, Empty, ErrorBox, Facts, Message, NotLoaded, PageHead, Panel, RelativeTime, StatusBadge } from "../components/basics.js";
 import { JsonView, indented } from "../components/json.js";
 import { LogLines } from "../components/log_lines.js";
@@ -9,6 +10,7 @@ import { Runs } from "../components/runs.js";
 import { Table } from "../components/table.js";
 import { Tabs } from "../components/tabs.js";
 import { toast } from "../components/toast.js";
+import { curl, shell } from "../durable/commands.js";
 import { signal, start } from "../durable/management.js";
 import { jsonProblem } from "../durable/payloads.js";
 import { duration } from "../format.js";
@@ -116,8 +118,8 @@ function HttpForm({ data }) {
     setAnswer(null);
     const begun = performance.now();
     try {
-      const given = new Headers(sessionStorage.getItem("azemu.key") ? { "x-functions-key": sessionStorage.getItem("azemu.key") } : {});
-      for (const line of headers.split("\n").filter((text) => text.trim())) {
+      const given = new Headers(accessKey() ? { "x-functions-key": accessKey() } : {});
+      for (const line of linesOf(headers)) {
         const [name, ...rest] = line.split(":");
         given.set(name.trim(), rest.join(":").trim());
       }
@@ -149,7 +151,7 @@ function HttpForm({ data }) {
         </label>`}
         <div class="row">
           <${Button} type="submit" kind="primary" icon="play" busy=${busy}>Send</${Button}>
-          <${CopyButton} label="Copy as curl" text=${() => curl(method, path, headers, hasBody ? body : "")} />
+          <${CopyButton} label="Copy as curl" text=${() => curl(method, path.replace(/^\/+/, ""), linesOf(headers), hasBody ? body : "")} />
           <span class="muted">Ctrl+Enter sends</span>
         </div>
       </form>
@@ -174,6 +176,8 @@ function HttpForm({ data }) {
   </div>`;
 }
 
+const linesOf = (text) => text.split("\n").map((line) => line.trim()).filter(Boolean);
+
 /** Id of the instance that a function has started, if it responds as create_check_status_response of the SDK does. */
 function startedInstance(text) {
   try {
@@ -190,18 +194,6 @@ const onCtrlEnter = (send) => (event) => {
     send();
   }
 };
-
-const quoted = (text) => `'${text.replaceAll("'", `'\\''`)}'`;
-
-function curl(method, path, headers, body) {
-  const parts = [`curl -X ${method} ${quoted(`${location.origin}/${path.replace(/^\/+/, "")}`)}`];
-  headers
-    .split("\n")
-    .filter((line) => line.trim())
-    .forEach((line) => parts.push(`-H ${quoted(line.trim())}`));
-  if (body) parts.push(`--data-raw ${quoted(body)}`);
-  return parts.join(" ");
-}
 
 /** Runs the function as `azemu invoke` does: with data of the caller instead of an event of its trigger. */
 function ManualForm({ data }) {
@@ -256,7 +248,7 @@ function ManualForm({ data }) {
         )}
         <div class="row">
           <${Button} type="submit" kind="primary" icon="play" busy=${busy}>Run</${Button}>
-          <${CopyButton} label="Copy as azemu invoke" text=${() => `azemu invoke ${data.name}${sample.data === null ? "" : ` ${quoted(input)}`}`} />
+          <${CopyButton} label="Copy as azemu invoke" text=${() => `azemu invoke ${shell(data.name)}${sample.data === null ? "" : ` ${shell(input)}`}`} />
         </div>
       </form>
     </${Panel}>

@@ -1,7 +1,7 @@
 // Functions: all functions of the app with their trigger and state.
 
 import { html, useMemo } from "../html.js";
-import { useData } from "../api.js";
+import { useData } from "../data.js";
 import { Empty, Message, NotLoaded, PageHead, Panel, RelativeTime, SearchField, StatusBadge } from "../components/basics.js";
 import { Table } from "../components/table.js";
 import { count, duration } from "../format.js";

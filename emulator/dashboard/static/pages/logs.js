@@ -1,7 +1,7 @@
 // Logs: the lines of the host, live, with filters that are part of the address.
 
 import { html, useEffect, useState } from "../html.js";
-import { useData } from "../api.js";
+import { useData } from "../data.js";
 import { Button, Empty, PageHead, Panel, SearchField } from "../components/basics.js";
 import { LogLines } from "../components/log_lines.js";
 import { plural } from "../format.js";

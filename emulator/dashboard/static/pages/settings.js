@@ -1,7 +1,8 @@
 // Settings: options of host.json and app settings as the host uses them, with the origin of each value.
 
 import { html, useState } from "../html.js";
-import { get, useData } from "../api.js";
+import { get } from "../api.js";
+import { useData } from "../data.js";
 import { CopyButton, Empty, Facts, NotLoaded, PageHead, Panel, SearchField, StatusBadge } from "../components/basics.js";
 import { Table } from "../components/table.js";
 import { Tabs } from "../components/tabs.js";

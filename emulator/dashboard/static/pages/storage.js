@@ -1,7 +1,7 @@
 // Storage: the queues, tables and blob containers of the app's accounts.
 
 import { html } from "../html.js";
-import { useData } from "../api.js";
+import { useData } from "../data.js";
 import { Empty, ErrorBox, Loading, PageHead, Panel, SearchField, StatusBadge } from "../components/basics.js";
 import { Table } from "../components/table.js";
 import { Tabs } from "../components/tabs.js";
@@ -36,7 +36,8 @@ export default function StoragePage({ query }) {
       ? html`<${ErrorBox} error=${error} onRetry=${reload} />`
       : !data
         ? html`<${Loading} />`
-        : html`<${Panel} flush>
+        : html`${!data.isComplete && html`<p class="muted">The account has more ${tab.title.toLowerCase()}; these are the first ${count(data[tab.list].length)}.</p>`}
+          <${Panel} flush>
             <${Table}
               key=${tab.id}
               label=${tab.title}

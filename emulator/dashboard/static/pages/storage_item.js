@@ -1,7 +1,8 @@
 // One queue with its messages, one table with its rows, or one container with its blobs.
 
 import { html, useEffect, useState } from "../html.js";
-import { apiUrl, get, request, send, useData } from "../api.js";
+import { apiUrl, get, request, send } from "../api.js";
+import { useData } from "../data.js";
 import { Button, Empty, ErrorBox, Facts, IconButton, Loading, Message, PageHead, Panel, RelativeTime, SearchField, StatusBadge } from "../components/basics.js";
 import { Dialog, confirm } from "../components/dialog.js";
 import { JsonView } from "../components/json.js";

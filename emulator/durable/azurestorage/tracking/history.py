@@ -8,7 +8,7 @@ Source: docs/protocol/task-hub-storage.md chapters 3.6 to 3.8 (durabletask: Azur
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import reduce
@@ -25,7 +25,7 @@ from emulator.durable.core.identity import OrchestrationInstance, RuntimeStatus
 from emulator.durable.core.status import status_after
 from emulator.durable.hub import LockLost
 from emulator.instant import Instant
-from emulator.storage.filters import eq, ne
+from emulator.storage.filters import eq
 from emulator.storage.paging import query_rows
 from emulator.storage.port import (
     ANY_ETAG,
@@ -102,7 +102,6 @@ def _weight(event: HistoryEvent) -> int:
     return 300 + sum(len(text) for text in texts if text)
 
 
-_SCHEDULING = ("TaskScheduled", "SubOrchestrationInstanceCreated")
 _COLUMN_IN_STATUS_ROW: Mapping[type[HistoryEvent], str] = {
     events.ExecutionStarted: "Input",
     events.ExecutionCompleted: "Result",
@@ -113,10 +112,10 @@ _COLUMN_IN_STATUS_ROW: Mapping[type[HistoryEvent], str] = {
 
 
 class HistoryTable:
-    """The `{hub}History` table of a task hub."""
+    """The `{hub}History` table of a task hub. `table`: the table itself, for changes of single rows (`rewind`)."""
 
     def __init__(self, table: Table, large: LargePayloads, clock: Clock) -> None:
-        self._table = table
+        self.table = table
         self._large = large
         self._clock = clock
 
@@ -129,7 +128,7 @@ class HistoryTable:
         if expected is not None:
             # As in .NET: rows of another execution are not transferred, only the sentinel that names it.
             where &= eq("RowKey", SENTINEL) | eq("ExecutionId", expected)
-        stored = [row async for row in query_rows(self._table, where)]
+        stored = [row async for row in query_rows(self.table, where)]
         # "sentinel" sorts behind the digits of the event rows.
         sentinel = next((row for row in reversed(stored) if rows.is_sentinel(row)), None)
         if sentinel is not None:
@@ -201,7 +200,7 @@ class HistoryTable:
         else:
             operations.append(TableOperation(Operation.MERGE, sentinel, etag))
         try:
-            return (await self._table.submit(operations))[-1]
+            return (await self.table.submit(operations))[-1]
         except (AlreadyExists, PreconditionFailed, NotFound) as refused:
             # Another host has appended to the history, or it was purged. In both cases this host must not continue.
             raise LockLost(f'The history of instance "{instance_id}" was changed by another host.') from refused
@@ -209,7 +208,7 @@ class HistoryTable:
     async def is_latest(self, history: History) -> bool:
         """Return whether no host has stored an episode of the instance after `history`, and it was not purged."""
         try:
-            sentinel = await self._table.read(escape_key(history.instance_id), SENTINEL, select=["ExecutionId"])
+            sentinel = await self.table.read(escape_key(history.instance_id), SENTINEL, select=["ExecutionId"])
         except NotFound:
             # A history of old hosts of .NET may have none.
             return history.etag is None
@@ -219,21 +218,7 @@ class HistoryTable:
         """Return the sentinel rows of these instances, with one request for a few dozen of them."""
         sought = [eq("PartitionKey", escape_key(instance_id)) for instance_id in instance_ids]
         where = eq("RowKey", SENTINEL) & reduce(or_, sought)
-        return {unescape_key(row.partition_key): row async for row in query_rows(self._table, where)}
-
-    async def undo(self, instance_id: str, actions: Collection[int]) -> None:
-        """Replace the events that scheduled these actions, so that the next episode schedules them again.
-
-        The same change as that of a rewind; see `tracking.rewind`. The caller wakes the instance.
-        """
-        where = eq("PartitionKey", escape_key(instance_id)) & ne("RowKey", SENTINEL)
-        stored = [row async for row in query_rows(self._table, where)]
-        for row in stored:
-            event_type = row.properties.get("EventType")
-            if event_type in _SCHEDULING and row.properties.get("EventId") in actions:
-                columns = {**row.properties, "Reason": f"Rewound: {event_type}", "EventType": "GenericEvent"}
-                changed = Row(row.partition_key, row.row_key, columns)
-                await self._table.submit([TableOperation(Operation.REPLACE, changed, row.etag)])
+        return {unescape_key(row.partition_key): row async for row in query_rows(self.table, where)}
 
     async def withdraw(self, history: History) -> None:
         """Delete the rows of an execution whose first episode should not have been stored.
@@ -249,7 +234,7 @@ class HistoryTable:
             operations = [TableOperation(Operation.DELETE, row, ANY_ETAG) for row in rows_left]
             operations.append(TableOperation(Operation.MERGE if start else Operation.DELETE, sentinel, etag))
             try:
-                etag = (await self._table.submit(operations))[-1] or ANY_ETAG
+                etag = (await self.table.submit(operations))[-1] or ANY_ETAG
             except (PreconditionFailed, NotFound) as refused:
                 raise LockLost(
                     f'The history of instance "{history.instance_id}" was changed by another host.'
@@ -265,19 +250,19 @@ class HistoryTable:
         """Delete all rows of the instance, including the sentinel, and return their number."""
         where = eq("PartitionKey", escape_key(instance_id))
         keys = [
-            Row(row.partition_key, row.row_key, {}) async for row in query_rows(self._table, where, select=["RowKey"])
+            Row(row.partition_key, row.row_key, {}) async for row in query_rows(self.table, where, select=["RowKey"])
         ]
         for start in range(0, len(keys), MAX_BATCH_OPERATIONS):
             batch = keys[start : start + MAX_BATCH_OPERATIONS]
             operations = [TableOperation(Operation.DELETE, row, ANY_ETAG) for row in batch]
             try:
-                await self._table.submit(operations)
+                await self.table.submit(operations)
             except NotFound:
                 # Another purge is running. A transaction fails as a whole if one row is missing, so the others have to
                 # be deleted one by one.
                 for operation in operations:
                     with suppress(NotFound):
-                        await self._table.submit([operation])
+                        await self.table.submit([operation])
         return len(keys)
 
 

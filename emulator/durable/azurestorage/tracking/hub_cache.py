@@ -80,14 +80,14 @@ class HubCache:
 
     `histories`: by instance id, as this process stored them; of a finished instance only its status and ETag.
     `replaced`: ids of executions that another execution of their instance has replaced.
-    `consumed`: ids of queue messages whose effects are stored, so that a copy that is received again can be deleted.
+    `consumed`: by id of a queue message whose effects are stored, its queue: a copy that is received again is deleted.
     `started`: by instance id, the execution whose start message and status row this process has written.
     """
 
     def __init__(self) -> None:
         self.histories: LruCache[str, History] = LruCache(_HISTORY_CHARACTERS, weigh=lambda history: history.weight)
         self.replaced: LruCache[str, None] = LruCache(_EXECUTIONS)
-        self.consumed: LruCache[str, None] = LruCache(_MESSAGES)
+        self.consumed: LruCache[str, str] = LruCache(_MESSAGES)
         self.started: LruCache[str, str] = LruCache(_EXECUTIONS)
         self._starting: dict[str, asyncio.Event] = {}
 

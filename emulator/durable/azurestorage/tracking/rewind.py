@@ -6,15 +6,16 @@ Source: docs/protocol/task-hub-storage.md chapter 6.9 (durabletask: AzureTableTr
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
-from emulator.durable.azurestorage.names import escape_key
+from emulator.durable.azurestorage.names import SENTINEL, escape_key
+from emulator.durable.azurestorage.tracking.history import History, HistoryTable
 from emulator.durable.azurestorage.tracking.instances import InstanceTable
 from emulator.durable.azurestorage.tracking.rows import UnreadableRow
-from emulator.durable.hub import InstanceNotFound
+from emulator.durable.hub import InstanceNotFound, LockLost
 from emulator.storage.filters import Condition, eq
 from emulator.storage.paging import query_rows
-from emulator.storage.port import Operation, Row, Table, TableOperation, Value
+from emulator.storage.port import NotFound, Operation, PreconditionFailed, Row, Table, TableOperation, Value
 
 
 async def rewind(instance_id: str, *, history: Table, instances: InstanceTable) -> Sequence[str]:
@@ -24,6 +25,31 @@ async def rewind(instance_id: str, *, history: Table, instances: InstanceTable) 
     UnreadableRow for a damaged row; the rows before it may have been changed then.
     """
     return await _Rewind(history, instances).run(instance_id)
+
+
+async def undo_actions(history: HistoryTable, stored: History, actions: Collection[int]) -> None:
+    """Undo the events that scheduled these activities and children, so that the next episode schedules them again.
+
+    `stored`: the history of the instance, which has not ended. The caller wakes it. Raises LockLost if the history was
+    changed since it was loaded.
+    """
+    partition_key, etag = escape_key(stored.instance_id), stored.etag
+    scheduling = eq("EventType", "TaskScheduled") | eq("EventType", "SubOrchestrationInstanceCreated")
+    execution = eq("PartitionKey", partition_key) & eq("ExecutionId", stored.execution_id or "")
+    rows = [row async for row in query_rows(history.table, execution & scheduling)]
+    for row in rows:
+        if row.properties.get("EventId") not in actions:
+            continue
+        operations = [TableOperation(Operation.REPLACE, _undone(row), row.etag)]
+        # Unlike a failed instance, this one may be running. With another ETag of the sentinel, an episode that began
+        # with these events cannot be stored; stored and cached, it would wait for the lost results again.
+        if etag is not None:
+            operations.append(TableOperation(Operation.MERGE, Row(partition_key, SENTINEL, {}), etag))
+        try:
+            new_etags = await history.table.submit(operations)
+        except (PreconditionFailed, NotFound) as refused:
+            raise LockLost(f'The history of instance "{stored.instance_id}" was changed meanwhile.') from refused
+        etag = etag and new_etags[-1]
 
 
 class _Rewind:
@@ -52,7 +78,7 @@ class _Rewind:
     async def current_execution(self, instance_id: str, partition: Condition) -> str:
         # .NET uses the OrchestratorStarted with the highest number, which may belong to an older, longer execution. The
         # sentinel names the current execution; .NET's way remains for a history without a sentinel.
-        rows = [row async for row in query_rows(self._history, partition & eq("RowKey", "sentinel"))]
+        rows = [row async for row in query_rows(self._history, partition & eq("RowKey", SENTINEL))]
         rows = rows or [
             row async for row in query_rows(self._history, partition & eq("EventType", "OrchestratorStarted"))
         ]
@@ -70,7 +96,7 @@ class _Rewind:
             case "SubOrchestrationInstanceFailed":
                 for row in await self.scheduling(failed, execution, "SubOrchestrationInstanceCreated"):
                     # This event is kept, because the parent continues to wait for the same child.
-                    await self.replace(row, {"Reason": _reason(row)})
+                    await self.replace(row, _with_reason(row))
                     try:
                         leaves += await self.run(str(_column(row, "InstanceId", str)))
                     except InstanceNotFound:
@@ -87,12 +113,10 @@ class _Rewind:
         return [row async for row in query_rows(self._history, where)]
 
     async def undo_event(self, row: Row) -> None:
-        """Replace an event with a GenericEvent, which the replay ignores."""
-        await self.replace(row, {"Reason": _reason(row), "EventType": "GenericEvent"})
+        await self.replace(row, _undone(row))
 
-    async def replace(self, row: Row, changes: dict[str, Value]) -> None:
+    async def replace(self, row: Row, changed: Row) -> None:
         # Under the row's ETag, so that two clients that rewind at the same time cannot undo each other's changes.
-        changed = Row(row.partition_key, row.row_key, {**row.properties, **changes})
         await self._history.submit([TableOperation(Operation.REPLACE, changed, row.etag)])
 
 
@@ -108,6 +132,13 @@ def _column(row: Row, name: str, kind: type[Value]) -> Value:
     return value
 
 
-def _reason(row: Row) -> str:
+def _with_reason(row: Row) -> Row:
     # Only this text shows the former type of the event; .NET writes it, too.
-    return f"Rewound: {row.properties.get('EventType')!s}"
+    reason = f"Rewound: {row.properties.get('EventType')!s}"
+    return Row(row.partition_key, row.row_key, {**row.properties, "Reason": reason})
+
+
+def _undone(row: Row) -> Row:
+    """Return the row as a GenericEvent, which the replay ignores."""
+    marked = _with_reason(row)
+    return Row(row.partition_key, row.row_key, {**marked.properties, "EventType": "GenericEvent"})

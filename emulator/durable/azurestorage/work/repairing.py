@@ -28,6 +28,7 @@ from emulator.durable.azurestorage.tracking.history import History, HistoryTable
 from emulator.durable.azurestorage.tracking.hub_cache import HubCache
 from emulator.durable.azurestorage.tracking.instances import InstanceTable
 from emulator.durable.azurestorage.tracking.recent_checkpoints import RecentCheckpoints
+from emulator.durable.azurestorage.tracking.rewind import undo_actions
 from emulator.durable.azurestorage.work.sessions import Sessions
 from emulator.durable.core.events import (
     ExecutionCompleted,
@@ -42,7 +43,7 @@ from emulator.durable.core.fork import child_result
 from emulator.durable.core.identity import OrchestrationInstance, RuntimeStatus, is_entity
 from emulator.durable.core.messages import TaskMessage
 from emulator.durable.core.open_actions import open_actions
-from emulator.durable.hub import InstanceQuery, InstanceStatus
+from emulator.durable.hub import InstanceQuery, InstanceStatus, LockLost
 from emulator.errors import EmulatorError
 from emulator.instant import Instant
 from emulator.logs import get_logger
@@ -131,14 +132,15 @@ async def _repair(repairer: Repairer, clock: Clock) -> None:
 class Repairer:
     """Sends again what the open instances of this host's control queues wait for.
 
-    `in_flight`: activities that this host has received and not completed, as instance id and event id.
+    `forget`: drops what this host remembers of the last checkpoint of an instance. `in_flight`: activities that this
+    host has received and not completed, as instance id and event id.
     """
 
     def __init__(
         self,
         history: HistoryTable,
         instances: InstanceTable,
-        cache: HubCache,
+        forget: Callable[[str], None],
         sender: MessageSender,
         partitions: PartitionManager,
         clock: Clock,
@@ -148,7 +150,7 @@ class Repairer:
     ) -> None:
         self._history = history
         self._instances = instances
-        self._cache = cache
+        self._forget = forget
         self._sender = sender
         self._partitions = partitions
         self._clock = clock
@@ -157,6 +159,8 @@ class Repairer:
         # The instances to examine (again). True: only their activities, because all else was sent again.
         self._left: dict[str, bool] = {}
         self._of_others: set[str] = set()
+        # Instances with undone actions that were not woken yet.
+        self._to_wake: set[str] = set()
 
     async def own(self, instances: Mapping[str, datetime]) -> Mapping[str, datetime]:
         """Return those of the instances whose control queues this host owns."""
@@ -207,6 +211,10 @@ class Repairer:
                 # What was sent already is sent again, and recognised.
                 self._left[instance_id] = only_activities
                 raise
+            except LockLost:
+                # It has continued meanwhile.
+                self._left[instance_id] = only_activities
+                continue
             except EmulatorError as error:
                 _log.warning('Instance "%s" cannot be repaired: %s', instance_id, error)
                 continue
@@ -293,13 +301,16 @@ class Repairer:
         self, history: History, undone: Sequence[TaskScheduled | SubOrchestrationInstanceCreated]
     ) -> list[str]:
         """Let the next episode schedule these activities and children again."""
-        if not undone:
+        if not undone and history.instance_id not in self._to_wake:
             return []
-        await self._history.undo(history.instance_id, [event.event_id for event in undone])
-        # The cached history has the undone events.
-        self._cache.forget(history.instance_id)
+        # Noted first: if storage does not respond in the middle, the next call finds nothing that is open any more.
+        self._to_wake.add(history.instance_id)
+        # A cached history has the undone events. And the sentinel gets another ETag, which must not look like a loss.
+        self._forget(history.instance_id)
+        await undo_actions(self._history, history, [event.event_id for event in undone])
         wake = GenericEvent(timestamp=Instant.of(self._clock.now()), data=_REASON)
         await self._sender.send(TaskMessage(wake, OrchestrationInstance(history.instance_id, None)))
+        self._to_wake.discard(history.instance_id)
         return [
             f"activity {event.name}" if isinstance(event, TaskScheduled) else f"start of child {event.instance_id}"
             for event in undone

@@ -167,6 +167,11 @@ class Sessions:
         for instance_id in self._cache.histories:
             if self._sender.queue_of(instance_id).name == queue_name:
                 self._cache.forget(instance_id)
+        # The next owner may receive a message that this host could not delete, and crash before it has written a status
+        # row. If the message was only deleted when it comes back, the row would stay as it is.
+        for message_id in self._cache.consumed:
+            if self._cache.consumed.get(message_id) == queue_name:
+                self._cache.consumed.forget(message_id)
         await self._buffer.give_back(unstarted)
 
     def is_busy(self, instance_id: str) -> bool:
@@ -418,7 +423,7 @@ class Sessions:
         # The deletion may fail, and other hosts may already have received the messages again. Those that come back to
         # this host are recognised by their ids, and on other hosts by what the history says.
         for message in episode.messages:
-            self._cache.consumed[message.id] = None
+            self._cache.consumed[message.id] = message.queue.name
         self._buffer.start(self._buffer.discard(episode.messages))
         self.release(episode.session)
 

@@ -115,7 +115,7 @@ class WorkItems:
             # In this order, a crash in between makes the activity run twice. In the other order it would lose the
             # result, and the orchestration would wait forever.
             await self._sender.send(response, sender=message.task.target, episode=episode)
-            self._cache.consumed[message.id] = None
+            self._cache.consumed[message.id] = message.queue.name
             await self._sender.work_items.delete(message)
         finally:
             # Also after an error. The engine abandons the item then, and a renewal would hide it for minutes.

@@ -86,7 +86,7 @@ async def serve(
 
 
 class _Server:
-    """Entry point of requests: normalises the path and turns exceptions into responses."""
+    """Entry point of requests: normalises the path, and responds to a defect of the host with 500."""
 
     def __init__(self, first: Stage, dashboard_path: str | None) -> None:
         self._first = first
@@ -109,11 +109,6 @@ class _Server:
             return await self._first(Incoming(request, path, for_dashboard))
         except web.HTTPException:
             raise
-        except (BodyTooLarge, BodyBroken) as error:
-            response = web.Response(status=413 if isinstance(error, BodyTooLarge) else 400)
-            # The rest of the body would be read as the next request.
-            response.force_close()
-            return response
         except Exception:
             # A defect of the host. aiohttp's own handling would show the client a text of aiohttp.
             logger.exception("The response to %s %s failed.", request.method, path)
@@ -121,7 +116,7 @@ class _Server:
 
 
 class _Router:
-    """Innermost stage: finds the route, checks the access key, calls the handler."""
+    """Innermost stage: finds the route, checks the access key, calls the handler, refuses incomplete bodies."""
 
     def __init__(self, site: Site) -> None:
         self._site = site
@@ -149,7 +144,14 @@ class _Router:
         rejection = await site.authorizer.rejection_status(route.access, request.headers, request.query)
         if rejection is not None:
             return web.Response(status=rejection)
-        return await route.handler(HttpCall(request=request, path=path, values=values))
+        try:
+            return await route.handler(HttpCall(request=request, path=path, values=values))
+        except (BodyTooLarge, BodyBroken) as error:
+            # Here, so that all stages see the response: CORS and custom headers, spans and the lines of --verbose.
+            response = web.Response(status=413 if isinstance(error, BodyTooLarge) else 400)
+            # The rest of the body would be read as the next request.
+            response.force_close()
+            return response
 
 
 _HOMEPAGE = """<!DOCTYPE html>

@@ -56,13 +56,6 @@ async def read_body(request: web.Request, clock: Clock, *, limit: int) -> bytes:
     return bytes(body)
 
 
-def refusal_of(error: BodyTooLarge | BodyBroken) -> web.Response:
-    """Return the empty response to a request whose body was not read to its end; it closes the connection."""
-    response = web.Response(status=413 if isinstance(error, BodyTooLarge) else 400)
-    response.force_close()
-    return response
-
-
 async def accept_body(request: web.Request) -> None:
     """Send `100 Continue` if the client waits for it before it sends the body."""
     # A client of HTTP/1.0 would take the interim response for the final one (RFC 9110 10.1.1).

@@ -110,6 +110,10 @@ async def test_custom_headers_are_on_every_response(tmp_path: Path) -> None:
             answer = await site.get(path)
             assert answer.headers["X-Content-Type-Options"] == "nosniff"
             assert answer.headers["X-Mine"] == "host"
+        too_large = b"PUT /admin/host/state HTTP/1.1\r\nHost: localhost\r\nContent-Length: 11000000\r\n\r\n"
+        refusal = await site.raw(too_large, until=b"\r\n\r\n")
+        assert refusal.startswith(b"HTTP/1.1 413 ")
+        assert b"\r\nX-Mine: host\r\n" in refusal
 
 
 async def test_hsts_is_for_https_only(tmp_path: Path) -> None:
