@@ -321,8 +321,8 @@ async def _open_tracer(
         return None
 
     def record_all(span: Span) -> None:
-        for each in record:
-            each(span)
+        for record_one in record:
+            record_one(span)
 
     tracer = Tracer(clock, new_id, record[0] if len(record) == 1 else record_all)
     if export is not None:

@@ -97,7 +97,11 @@ def _describe_user(address: str, port: int) -> str:
     if sys.platform == "linux":
         with suppress(OSError):
             for process, command in _listening_processes(port):
-                return f"On {address} it is used by process {process} ({command})."
+                # Of several apps, the folder tells which one it is. Processes of other users do not show it.
+                folder = ""
+                with suppress(OSError):
+                    folder = f" in the folder {os.readlink(f'/proc/{process}/cwd')}"
+                return f"On {address} it is used by process {process} ({command}){folder}."
     command = f"netstat -ano | findstr :{port}" if sys.platform == "win32" else f"lsof -iTCP:{port} -sTCP:LISTEN"
     return f"To find the process that uses it on {address}: {command}"
 

@@ -28,9 +28,13 @@ def make_private_folder(folder: Path) -> None:
     """Create a folder, and those above it that are missing, for the owner only (mode 700). Raises OSError.
 
     An existing folder `.azemu` or `.azurite` on the path, as earlier versions created it, becomes private, too: that
-    also protects the files in it. Other existing folders are left alone.
+    also protects the files in it. Other existing folders are left alone. The app's folder itself is not created: if it
+    was renamed or deleted while a host runs, a new one would be an app without functions.
     """
     above = (folder, *folder.parents)
+    app = next((path.parent for path in above if path.name in APP_FOLDERS), None)
+    if app is not None and not app.is_dir():
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(app))
     for missing in reversed([path for path in above if not path.exists()]):
         missing.mkdir(mode=0o700, exist_ok=True)
     if not folder.is_dir():

@@ -15,10 +15,13 @@ from __future__ import annotations
 import argparse
 import inspect
 import logging
+import os
 import sys
+import sysconfig
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import TracebackType
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
@@ -27,7 +30,7 @@ from _pytest.runner import runtestprotocol
 # The first two bind functions of the standard library before tests replace them. All of these load little.
 from emulator import bound_json, own_modules, random_numbers  # noqa: F401
 from emulator.logs import HostRecord
-from emulator.own_modules import OWN_MODULES
+from emulator.own_modules import LIBRARY_FOLDERS, OWN_MODULES
 
 if TYPE_CHECKING:
     # At run time it is imported in the fixture: every pytest run loads this module, and only tests that use the
@@ -38,6 +41,8 @@ _FIXTURE = "azemu"
 _SEEDS, _SEED = "--azemu-chaos", "--azemu-chaos-seed"
 _HOLD = "--azemu-hold"
 _CHAOS_SECTION = "azemu chaos"
+# A report has at most so many lines of the console, unless pytest runs with -vv, as its own long comparisons.
+_CONSOLE_LINES, _VERBOSITY_OF_ALL = 100, 2
 _failed = pytest.StashKey[bool]()
 # The running app of a test with chaos.
 _app_with_chaos = pytest.StashKey["SyncAppUnderTest"]()
@@ -176,12 +181,19 @@ def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Add the app's console, and what happened under chaos, to the report of a failed test."""
+    if call.excinfo is not None and not item.config.getoption("fulltrace"):
+        _end_traceback_in_test(call.excinfo)
     report = yield
     if report.when == "call":
         item.stash[_failed] = report.failed
     app = getattr(item, "funcargs", {}).get(_FIXTURE)
     if report.failed and app is not None:
-        report.sections.append(("azemu console", app.console))
+        # A test of some days of virtual time writes thousands of lines.
+        *earlier, _ = lines = app.console.splitlines() or [""]
+        if len(earlier) >= _CONSOLE_LINES and item.config.get_verbosity() < _VERBOSITY_OF_ALL:
+            left_out = f"({len(lines) - _CONSOLE_LINES:,} earlier lines are left out. `pytest -vv` shows all.)"
+            lines = [left_out, *lines[-_CONSOLE_LINES:]]
+        report.sections.append(("azemu console", "\n".join(lines)))
     # After the test the app is closed; what `start` raises then has the report in its message.
     if report.failed and report.when != "teardown" and (chaotic := item.stash.get(_app_with_chaos, None)) is not None:
         from emulator.errors import EmulatorError
@@ -192,6 +204,30 @@ def pytest_runtest_makereport(
             text = f"What happened under chaos is not known: {error}"
         report.sections.append((_CHAOS_SECTION, text))
     return report
+
+
+def _end_traceback_in_test(excinfo: pytest.ExceptionInfo[BaseException]) -> None:
+    """Leave out what follows the last line of the user's code, if the error is a message of azemu or of the SDK.
+
+    pytest otherwise shows the source of a function of azemu, and the line of the test far above it. --full-trace shows
+    all. Other errors, such as a mistake of azemu, keep their traceback.
+    """
+    from emulator.errors import EmulatorError
+
+    libraries = (own_modules.PREFIX, sysconfig.get_path("stdlib"), *(f"{os.sep}{n}{os.sep}" for n in LIBRARY_FOLDERS))
+    last_of_user: TracebackType | None = None
+    step: TracebackType | None = excinfo.tb
+    files = [""]
+    while step is not None:
+        files.append(step.tb_frame.f_code.co_filename)
+        if not any(part in files[-1] for part in libraries):
+            last_of_user, files = step, [""]
+        step = step.tb_next
+    passes_azemu = any(file.startswith(own_modules.PREFIX) for file in files)
+    # What the SDK raises in app.client, such as for an unknown orchestrator.
+    is_of_sdk = f"{os.sep}durable_functions{os.sep}" in files[-1]
+    if last_of_user is not None and passes_azemu and (is_of_sdk or isinstance(excinfo.value, EmulatorError)):
+        last_of_user.tb_next = None
 
 
 def _hold(item: pytest.Item, url: str) -> None:

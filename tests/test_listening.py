@@ -63,6 +63,8 @@ def test_port_in_use_on_one_of_them_is_an_error_that_names_the_address(
     assert address in str(raised.value)
     if sys.platform == "linux":
         assert f"On {address} it is used by process {os.getpid()} (" in str(raised.value)
+        # Two apps: which one has the port?
+        assert f") in the folder {os.getcwd()}." in str(raised.value)
 
 
 def test_missing_address_family_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -27,8 +27,9 @@ def test_the_lowest_versions_are_those_of_the_package_metadata() -> None:
     assert bounds == {name: package.lowest for name, package in PACKAGES.items()}
 
 
-@pytest.mark.parametrize("name", ["aiohttp", "azure-functions"])
-@pytest.mark.parametrize("options", [(), ("--no-reload",)], ids=["supervised", "alone"])
+@pytest.mark.parametrize(
+    ("name", "options"), [("aiohttp", ()), ("azure-functions", ("--no-reload",))], ids=["supervised", "alone"]
+)
 def test_start_names_a_package_that_is_too_old(tmp_path: Path, name: str, options: tuple[str, ...]) -> None:
     # Python runs this file first. A real old release needs an environment of its own: see tests/versions.
     customize = f"import {PACKAGES[name].module} as package\npackage.__version__ = '1.8.0'\n"

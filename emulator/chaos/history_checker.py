@@ -89,7 +89,7 @@ def snapshot_violations(
     for message in hub.messages:
         if message.problem:
             detail = f"a message in queue {message.queue} cannot be read: {message.problem}"
-            yield Violation("", Rule.READABLE, detail, [message.id])
+            yield Violation("", Rule.READABLE, detail, message=message.id)
     if settled:
         yield from _orphans(hub)
         yield from _lost(hub)
@@ -301,8 +301,8 @@ def _orphans(hub: HubSnapshot) -> Iterator[Violation]:
             reason = f"whose execution {message.target.execution_id} has been replaced"
         else:
             continue
-        detail = f"a {message.event.type_name} to it, {reason}, is left in queue {message.queue}"
-        yield Violation(message.target.instance_id, Rule.ORPHAN_MESSAGE, detail, [message.id])
+        detail = f"a message {message.event.type_name} to it, {reason}, is left in queue {message.queue}"
+        yield Violation(message.target.instance_id, Rule.ORPHAN_MESSAGE, detail, message=message.id)
 
 
 def _lost(hub: HubSnapshot) -> Iterator[Violation]:

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from emulator.chaos import violations as broken_rules
 from emulator.chaos.activity_runs import RepeatedActivity
 from emulator.chaos.plan import Injected
 from emulator.chaos.violations import Violation
 from emulator.errors import EmulatorError
+
+MISTAKE: Final = (
+    "A broken rule is a mistake of azemu, unless the app or a test has changed the storage of the task hub itself. "
+    "Please report it with the seed."
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,8 +51,5 @@ class RulesBroken(EmulatorError):
     """The task hub does not follow the rules after a run with chaos. `report`: the whole report."""
 
     def __init__(self, report: ChaosReport) -> None:
-        super().__init__(
-            f"{report}\nThis is a mistake of azemu, unless the app or the test has changed the storage of the task hub "
-            "itself. Please report it with the seed."
-        )
+        super().__init__(f"{report}\n{MISTAKE}")
         self.report = report

@@ -31,16 +31,22 @@ and both results of an activity are recorded (docs/protocol/task-hub-storage.md 
 
 @dataclass(frozen=True, slots=True)
 class Violation:
-    """A broken rule. `rows`: row keys in the History table, or ids of queue messages, that show it."""
+    """A broken rule. `rows`, `message`: keys of History rows, and the id of a queue message, that show it.
+
+    `instance_id`: empty if a message cannot be read, so that it is not known for which instance it is.
+    """
 
     instance_id: str
     rule: Rule
     detail: str
     rows: Sequence[str] = ()
+    message: str = ""
 
     def __str__(self) -> str:
-        rows = f" (rows {', '.join(self.rows)})" if self.rows else ""
-        return f'Instance "{self.instance_id}": {self.detail}{rows}'
+        instance = f'Instance "{self.instance_id}": ' if self.instance_id else ""
+        rows = f" ({'row' if len(self.rows) == 1 else 'rows'} {', '.join(self.rows)})" if self.rows else ""
+        message = f" (message {self.message})" if self.message else ""
+        return f"{instance}{self.detail}{rows}{message}"
 
 
 def report(violations: Sequence[Violation]) -> str:

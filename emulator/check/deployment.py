@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from emulator.check.findings import Finding
+from emulator.check.findings import Finding, unreadable_file
 from emulator.check.ignored import IgnoreFile
 from emulator.check.secret_patterns import secrets_in
 from emulator.check.sources import AppSources
@@ -28,7 +28,11 @@ _UNNEEDED: Final = (".venv", "venv", "tests", "test", "node_modules")
 def deployment_findings(sources: AppSources) -> Iterator[Finding]:
     """Yield findings about the files below the app's folder."""
     root = sources.root
-    ignored = IgnoreFile.read(root / FUNCIGNORE) or IgnoreFile(())
+    ignored = IgnoreFile(())
+    try:
+        ignored = IgnoreFile.read(root / FUNCIGNORE) or ignored
+    except OSError as error:
+        yield unreadable_file(FUNCIGNORE, error)
     for path in deployed_files(root, ignored):
         for line, column, what in secrets_in(path):
             text = f"This line contains {what}, and the file is deployed. Move it into the settings of the app."
@@ -74,7 +78,10 @@ def deployed_files(root: Path, ignored: IgnoreFile) -> Iterator[Path]:
 def is_ignored_by_git(path: Path) -> bool:
     """Whether a .gitignore from the file's folder up to that of the repository excludes a file."""
     for folder in path.parents:
-        patterns = IgnoreFile.read(folder / ".gitignore")
+        patterns = None
+        # Git ignores such a file, too.
+        with suppress(OSError):
+            patterns = IgnoreFile.read(folder / ".gitignore")
         if patterns is not None and patterns.excludes(path.relative_to(folder).as_posix()):
             return True
         if (folder / ".git").exists():

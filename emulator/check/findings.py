@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from emulator.regular_files import read_regular_text
+
 _SUPPRESSION: Final = re.compile(r"azemu:\s*ignore(?:\[([A-Z0-9,\s]*)\])?")
 
 
@@ -44,6 +46,12 @@ class Finding:
         return RULES[self.code].level
 
 
+def unreadable_file(file: str, error: Exception) -> Finding:
+    """Return the finding about a file that cannot be read."""
+    reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return Finding("AZ103", file, 1, 0, f"The file cannot be read: {reason}")
+
+
 def _rules(level: Level, titles: Mapping[str, str]) -> list[Rule]:
     return [Rule(code, level, title) for code, title in titles.items()]
 
@@ -54,7 +62,7 @@ _ALL: Final[Sequence[Rule]] = (
         {
             "AZ101": "The app cannot be loaded",
             "AZ102": "A function cannot be loaded",
-            "AZ103": "A file cannot be parsed",
+            "AZ103": "A file cannot be read or parsed",
             "AZ201": "An orchestrator reads the clock",
             "AZ202": "An orchestrator uses random numbers",
             "AZ203": "An orchestrator creates a random id",
@@ -151,7 +159,7 @@ def without_suppressed(findings: Iterable[Finding], root: Path) -> list[Finding]
     for finding in findings:
         if finding.file not in lines:
             try:
-                lines[finding.file] = (root / finding.file).read_text("utf-8", errors="replace").split("\n")
+                lines[finding.file] = read_regular_text(root / finding.file, errors="replace").split("\n")
             except OSError:
                 lines[finding.file] = ()
         of_file = lines[finding.file]

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from fnmatch import translate
 from pathlib import Path
+from typing import Final
+
+from emulator.regular_files import read_regular_text
 
 
 class IgnoreFile:
     """The patterns of one file in the form of .gitignore. Later patterns win; `!` includes again."""
 
     def __init__(self, lines: Sequence[str]) -> None:
-        self._patterns: list[tuple[re.Pattern[str], bool, bool]] = []
+        self._patterns: list[tuple[Callable[[str], bool], bool, bool]] = []
         for line in lines:
             text = line.strip()
             if not text or text.startswith("#"):
@@ -19,14 +23,14 @@ class IgnoreFile:
             negated = text.startswith("!")
             text = text.removeprefix("!")
             only_folders = text.endswith("/")
-            self._patterns.append((regular_expression(text.rstrip("/")), negated, only_folders))
+            self._patterns.append((matcher(text.rstrip("/")), negated, only_folders))
 
     @classmethod
     def read(cls, path: Path) -> IgnoreFile | None:
-        """Read a file; None if there is none."""
+        """Read a file; None if there is none. Raises OSError if it cannot be read."""
         try:
-            return cls(path.read_text("utf-8-sig", errors="replace").splitlines())
-        except OSError:
+            return cls(read_regular_text(path, errors="replace").splitlines())
+        except FileNotFoundError:
             return None
 
     def excludes(self, file: str) -> bool:
@@ -38,39 +42,54 @@ class IgnoreFile:
     def _matches(self, path: str, *, is_folder: bool) -> bool:
         excluded = False
         # The last pattern that matches decides.
-        for expression, negated, only_folders in self._patterns:
-            if (is_folder or not only_folders) and expression.fullmatch(path):
+        for matches, negated, only_folders in self._patterns:
+            if (is_folder or not only_folders) and matches(path):
                 excluded = not negated
         return excluded
 
 
-def regular_expression(pattern: str) -> re.Pattern[str]:
-    """Return the regular expression of a pattern, for whole paths with slashes."""
+def matcher(pattern: str) -> Callable[[str], bool]:
+    """Return the condition that a pattern states about whole paths with slashes. Takes linear time in their length."""
+    # One for each folder or file of the path; None: any number of folders.
+    wanted = [
+        None if len(part) > 1 and not part.strip("*") else _segment(part)
+        for part in pattern.removeprefix("/").split("/")
+    ]
     # A slash in front or in the middle binds the pattern to the folder of the file.
-    anchored = "/" in pattern
-    parts = []
-    rest = pattern.lstrip("/")
-    while rest:
-        if rest.startswith("**/"):
-            parts.append("(?:.*/)?")
-            rest = rest[3:]
-        elif rest.startswith("**"):
-            parts.append(".*")
-            rest = rest[2:]
-        elif rest[0] == "*":
-            parts.append("[^/]*")
-            rest = rest[1:]
-        elif rest[0] == "?":
-            parts.append("[^/]")
-            rest = rest[1:]
-        elif rest[0] == "[" and (end := rest.find("]", 2)) > 0:
-            inside = rest[1:end].replace("\\", "\\\\")
-            parts.append(f"[{'^' + inside[1:] if inside[0] == '!' else inside}]")
-            rest = rest[end + 1 :]
-        else:
-            parts.append(re.escape(rest[0]))
-            rest = rest[1:]
+    if "/" not in pattern:
+        wanted.insert(0, None)
+    # As the end of a pattern, `**` means everything in a folder, but not the folder itself.
+    if wanted[-1] is None:
+        wanted.append(_segment("*"))
+
+    def matches(path: str) -> bool:
+        parts = path.split("/")
+        position, at, star, retry = 0, 0, -1, 0
+        while at < len(parts):
+            part = wanted[position] if position < len(wanted) else _NOTHING
+            if part is None:
+                star, retry = position, at
+                position += 1
+            elif part.match(parts[at]):
+                position, at = position + 1, at + 1
+            # Only the last `**` has to be tried with more folders: what is before it matches already.
+            elif star >= 0:
+                retry += 1
+                position, at = star + 1, retry
+            else:
+                return False
+        return all(part is None for part in wanted[position:])
+
+    return matches
+
+
+# Matches no text.
+_NOTHING: Final = re.compile(r"(?!)")
+
+
+def _segment(pattern: str) -> re.Pattern[str]:
+    # The expressions of fnmatch do not backtrack over several stars. In it, only ! negates a set.
     try:
-        return re.compile(("" if anchored else "(?:.*/)?") + "".join(parts))
+        return re.compile(translate(pattern.replace("[^", "[!")))
     except re.error:
-        return re.compile(re.escape(pattern))
+        return re.compile(rf"{re.escape(pattern)}\Z")

@@ -7,13 +7,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
+from emulator.regular_files import read_regular_text
+
 _TOKEN: Final = re.compile(r'"(?:\\.|[^"\\\n])*"|//[^\n]*|/\*.*?\*/|[{}\[\],:]', re.DOTALL)
 
 
 def line_of_member(path: Path, member: Sequence[str]) -> int:
     """Return the line of a member of nested objects, in any letter case; 1 if the file does not have it."""
     try:
-        text = path.read_text("utf-8-sig", errors="replace")
+        text = read_regular_text(path, errors="replace")
     except OSError:
         return 1
     return member_lines(text).get(tuple(name.lower() for name in member), 1)

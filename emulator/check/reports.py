@@ -47,9 +47,8 @@ def rule_lines() -> str:
 
 
 def json_report(report: Report) -> dict[str, Any]:
-    """Return the report as a JSON document, version 1. `column` is null where it is not known."""
+    """Return the members of the report as JSON. `column` is null where it is not known."""
     return {
-        "version": 1,
         "app": str(report.root),
         "functions": report.functions,
         "errors": report.count(Level.ERROR),

@@ -9,9 +9,10 @@ from datetime import date
 from typing import Final
 
 from emulator.check.azure_offers import AS_OF, MISPLACED_PACKAGES, PYTHON_VERSIONS
-from emulator.check.findings import Finding
+from emulator.check.findings import Finding, unreadable_file
 from emulator.check.imported_packages import imported_packages, normalized, with_dependencies
 from emulator.check.sources import AppSources
+from emulator.regular_files import read_regular_text
 
 FILE_NAME: Final = "requirements.txt"
 # Other files in which projects list their packages. The packages in them are not judged.
@@ -63,12 +64,15 @@ def requirement_findings(sources: AppSources) -> Iterator[Finding]:
     """Yield findings about requirements.txt, and about imported packages that it lacks."""
     imported = imported_packages(sources)
     try:
-        lines = (sources.root / FILE_NAME).read_text("utf-8-sig", errors="replace").split("\n")
-    except OSError:
+        lines = read_regular_text(sources.root / FILE_NAME, errors="replace").split("\n")
+    except FileNotFoundError:
         if imported and not any((sources.root / name).is_file() for name in _OTHER_LISTS):
             names = ", ".join(sorted(imported))
             text = f"There is no {FILE_NAME}, so Azure installs nothing that the app imports: {names}. Create it."
             yield Finding("AZ602", FILE_NAME, 1, 0, text)
+        return
+    except OSError as error:
+        yield unreadable_file(FILE_NAME, error)
         return
     requirements = read_requirements(lines)
     for each in requirements:
@@ -98,7 +102,7 @@ def requirement_findings(sources: AppSources) -> Iterator[Finding]:
 def requirements_of(sources: AppSources) -> list[Requirement]:
     """Return the requirements of the app; none without the file, which another rule reports."""
     try:
-        return read_requirements((sources.root / FILE_NAME).read_text("utf-8-sig", errors="replace").split("\n"))
+        return read_requirements(read_regular_text(sources.root / FILE_NAME, errors="replace").split("\n"))
     except OSError:
         return []
 

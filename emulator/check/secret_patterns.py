@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from emulator.config.connections import DEVELOPMENT_KEY
+from emulator.regular_files import read_regular_text
 
 _MAX_BYTES: Final = 1_000_000
 # What each secret is, and how it looks. Only forms that nothing else has.
@@ -34,7 +35,7 @@ def secrets_in(path: Path) -> Iterator[tuple[int, int, str]]:
     """Yield line, column and kind of the keys and tokens in a file, at most one for each line."""
     try:
         # Larger files are data.
-        text = path.read_text("utf-8-sig", errors="replace") if path.stat().st_size <= _MAX_BYTES else ""
+        text = read_regular_text(path, errors="replace") if path.stat().st_size <= _MAX_BYTES else ""
     except OSError:
         return
     for number, line in enumerate(text.split("\n"), 1):

@@ -12,7 +12,7 @@ from pathlib import Path
 from tokenize import detect_encoding
 from warnings import catch_warnings, simplefilter
 
-from emulator.check.findings import Finding
+from emulator.check.findings import Finding, unreadable_file
 from emulator.check.syntax import statements_of_module
 from emulator.config.source_scan import imported_files
 
@@ -152,7 +152,7 @@ def read_sources(root: Path, scripts: Iterable[Path], loaded: Iterable[Path] = (
             broken.append(Finding("AZ103", file, error.lineno or 1, error.offset or 0, text))
             continue
         except (OSError, ValueError, RecursionError, MemoryError) as error:
-            broken.append(Finding("AZ103", file, 1, 0, f"The file cannot be read: {error}"))
+            broken.append(unreadable_file(file, error))
             continue
         parts = list(path.relative_to(root).with_suffix("").parts)
         module = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)

@@ -12,7 +12,7 @@ from emulator.check.child import check_in_child
 from emulator.check.findings import RULES, Level
 from emulator.check.reports import json_report, rule_lines, sarif_report, text_report
 from emulator.cli.check_arguments import Check
-from emulator.cli.printing import json_text, waiting
+from emulator.cli.printing import print_json, waiting
 from emulator.clock import SystemClock
 from emulator.config.settings import find_project_root
 from emulator.errors import ConfigurationError
@@ -22,17 +22,18 @@ from emulator.host.console.output import use_colour
 def run_check(command: Check) -> int:
     """Check an app and print the report. Return 1 if there are errors, with --strict also for warnings."""
     if command.rules:
-        document = [{"code": rule.code, "level": rule.level.value, "title": rule.title} for rule in RULES.values()]
-        sys.stdout.write(
-            json.dumps({"version": 1, "rules": document}, indent=2) + "\n" if command.json else rule_lines()
-        )
+        if command.json:
+            rules = [{"code": rule.code, "level": rule.level.value, "title": rule.title} for rule in RULES.values()]
+            print_json({"rules": rules})
+        else:
+            sys.stdout.write(rule_lines())
         return exit_codes.OK
     root = find_project_root(command.app)
     options = CheckOptions(app=root.resolve(), load=command.load, plan=command.plan)
     with waiting("Checking the app"):
         report = check_in_child(options, os.environ, SystemClock().now().date(), seconds=command.timeout)
     if command.json:
-        sys.stdout.write(json_text(json_report(report), indent=2) + "\n")
+        print_json(json_report(report))
     else:
         sys.stdout.write(text_report(report, colour=use_colour(sys.stdout, os.environ)))
     if command.sarif is not None:

@@ -49,10 +49,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # Here, so that an error is caught: at the end of the process, Python would print it.
         sys.stdout.flush()
     except EmulatorError as error:
+        from emulator.cli.printing import shown_lines
         from emulator.host.console.output import use_colour
 
         red, plain = ("\x1b[91m", "\x1b[0m") if use_colour(sys.stderr, os.environ) else ("", "")
-        sys.stderr.write(f"{red}{error}{plain}\n")
+        # It may contain names and texts of the app, of files, or of a server.
+        sys.stderr.write(f"{red}{shown_lines(str(error))}{plain}\n")
         return exit_codes.FAILED
     except (OSError, UnicodeEncodeError) as error:
         message = _message_for(error, arguments)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import sys
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
@@ -12,14 +11,14 @@ from typing import Final, Protocol
 from urllib.parse import quote, urlencode
 
 from emulator.accounts import open_accounts
-from emulator.app_storage import open_app_storage
 from emulator.cli.answers import Response
+from emulator.cli.app_configuration import with_storage
 from emulator.cli.durable_choice import HubChoice
-from emulator.cli.host_client import HostClient, find_host_if_running
+from emulator.cli.finding_hosts import find_host_if_running
+from emulator.cli.host_client import HostClient
 from emulator.clock import SystemClock
 from emulator.config.connections import BuiltinConnection, resolve_connection
-from emulator.config.settings import find_project_root
-from emulator.config.start import Configuration, StartOptions, configure
+from emulator.config.start import Configuration
 from emulator.durable.azurestorage.names import hub_names
 from emulator.durable.options import DurableTaskOptions, resolve_options
 from emulator.durable.tracing import hub_log
@@ -33,7 +32,6 @@ from emulator.host.http.callers import CallerRules
 from emulator.ids import new_id
 from emulator.logs import get_logger
 from emulator.storage.accounts import StorageAccounts
-from emulator.storage.port import StorageAccount
 
 _BASE: Final = "/runtime/webhooks/durabletask"
 # A host that restarts answers when it has loaded the app again. Histories of large instances take some seconds.
@@ -71,7 +69,7 @@ async def open_durable_api(choice: HubChoice, *, needs_hub: bool = True) -> Asyn
     """
     # A running host is preferred: it knows the app's functions, and processes at once what is sent.
     chosen = choice.storage is not None
-    host = None if chosen else find_host_if_running(choice.app, port=choice.port, key=choice.key)
+    host = None if chosen else find_host_if_running(choice.app, port=choice.port, key=choice.key, needs_app=False)
     if host is not None:
         yield _HostApi(host, choice)
         return
@@ -136,24 +134,17 @@ class _HostApi:
 
 
 class HubStorage:
-    """A task hub in storage that no host serves. Implements `DurableApi`."""
+    """A task hub in storage that no host serves. Implements `DurableApi`. `options`: with its name and connection."""
 
     def __init__(
-        self,
-        api: HttpApi,
-        hubs: HubDirectory,
-        accounts: StorageAccounts,
-        account: StorageAccount,
-        choice: HubChoice,
-        options: DurableTaskOptions,
+        self, api: HttpApi, hubs: HubDirectory, accounts: StorageAccounts, options: DurableTaskOptions
     ) -> None:
         self.hubs = hubs
         self.accounts = accounts
-        self.account = account
+        self.account = accounts(options.storage_provider.connection_name)
         self.options = options
         self.hub = options.stored_hub_name
         self._api = api
-        self._choice = choice
 
     @property
     def description(self) -> str:
@@ -164,6 +155,11 @@ class HubStorage:
         """See `DurableApi`."""
         return " It takes effect when a host of this task hub runs."
 
+    @property
+    def is_emulated(self) -> bool:
+        """Whether the storage is on this machine, so that commands may write to it without --force."""
+        return self.accounts.is_emulated(self.options.storage_provider.connection_name)
+
     def announce(self, *, instead_of_host: bool) -> None:
         """Tell the user that this storage is used. `instead_of_host`: because no host of the app runs."""
         reason = "No host of this app is running. " if instead_of_host else ""
@@ -173,16 +169,11 @@ class HubStorage:
         self, method: str, path: str, query: Mapping[str, str], headers: Mapping[str, str], body: bytes
     ) -> Response:
         """See `DurableApi`."""
-        # The web server does the same for requests over HTTP.
-        pairs = [(name.lower(), value) for name, value in query.items()]
-        if self._choice.hub is not None:
-            pairs.append(("taskhub", self._choice.hub))
-        if self._choice.connection is not None:
-            pairs.append(("connection", self._choice.connection))
         request = ApiRequest(
             method=method,
             path=path,
-            query=Query(pairs),
+            # The web server does the same for requests over HTTP.
+            query=Query([(name.lower(), value) for name, value in query.items()]),
             headers=headers,
             # Only for the URLs in responses, which no command shows.
             origin="http://localhost",
@@ -203,18 +194,12 @@ async def open_hub_storage(choice: HubChoice, *, must_exist: bool) -> AsyncItera
     Raises ConfigurationError, and errors of storage.
     """
     clock = SystemClock()
-    options = StartOptions(app=find_project_root(choice.app), storage=choice.storage, create_host_json=False)
-
-    def print_line(text: str) -> None:
-        sys.stderr.write(f"{text}\n")
-
-    async with open_app_storage(configure(options, os.environ), clock=clock, print_line=print_line) as storage:
-        # Read again with the connection of the opened storage, whose port may differ from that in the settings.
-        configuration = configure(replace(options, settings=dict(storage.settings)), os.environ)
+    async with with_storage(choice.app, clock, storage=choice.storage) as configuration:
         settings = configuration.settings
         durable = resolve_options(configuration.host.section(DurableTaskOptions), settings)
-        durable = replace(durable, hub_name=choice.hub or durable.hub_name)
         connection = choice.connection or durable.storage_provider.connection_name
+        provider = replace(durable.storage_provider, connection_name=connection)
+        durable = replace(durable, hub_name=choice.hub or durable.hub_name, storage_provider=provider)
         builtin = resolve_connection(settings, connection)
         # Opening would create the file.
         if must_exist and isinstance(builtin, BuiltinConnection) and builtin.path and not builtin.path.exists():
@@ -225,8 +210,8 @@ async def open_hub_storage(choice: HubChoice, *, must_exist: bool) -> AsyncItera
         async with open_accounts(settings, clock) as accounts:
             hubs = HubDirectory(durable, accounts, clock=clock, new_id=new_id)
             api = _api(durable, hubs, configuration)
-            hub = HubStorage(api, hubs, accounts, accounts(connection), choice, durable)
-            if must_exist and not await _exists(durable, accounts, accounts(connection)):
+            hub = HubStorage(api, hubs, accounts, durable)
+            if must_exist and not await _exists(durable, accounts):
                 raise RequestRefused(
                     f"There is no {hub.description}. A host creates it at its start. For another hub add --hub NAME, "
                     "for another storage --storage STORAGE."
@@ -266,10 +251,10 @@ def _api(durable: DurableTaskOptions, hubs: HubDirectory, configuration: Configu
     )
 
 
-async def _exists(durable: DurableTaskOptions, accounts: StorageAccounts, account: StorageAccount) -> bool:
+async def _exists(durable: DurableTaskOptions, accounts: StorageAccounts) -> bool:
     """Return whether the table of the hub's status rows exists."""
-    tracking, names = durable.storage_provider.tracking_store_connection_name, hub_names(durable)
-    async for name in (accounts(tracking) if tracking else account).tables():
+    provider, names = durable.storage_provider, hub_names(durable)
+    async for name in accounts(provider.tracking_store_connection_name or provider.connection_name).tables():
         # Azure ignores the case of table names.
         if name.lower() == names.instances_table.lower():
             return True

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final, Literal
 
-from emulator.cli.durable_choice import HubChoice
+from emulator.cli.durable_choice import HubChoice, add_storage_option, hub_choice
 from emulator.cli.parsing import Parser
 from emulator.clock import SystemClock
 
@@ -441,28 +441,14 @@ def _parser(word: str, description: str, examples: str, *, asks_host: bool = Tru
         metavar="NAME",
         help="setting of the storage account (default: that of host.json, or AzureWebJobsStorage)",
     )
-    add(
-        "--storage",
-        metavar="STORAGE",
-        help="do not ask a host, but use this storage: azurite, builtin, builtin:PATH or a connection string",
-    )
-    parser.suggest("--storage", ("azurite", "builtin"))
+    add_storage_option(parser, group=group)
     parser.add_json_option()
     return parser
 
 
 def _choice(parser: Parser, options: argparse.Namespace) -> HubChoice:
-    port = parser.port_of(getattr(options, "port", None), lowest=1)
-    if port is not None and options.storage is not None:
-        parser.error("--port asks a host, and --storage none. Use one of them.")
-    return HubChoice(
-        app=options.app,
-        port=port,
-        key=getattr(options, "key", None),
-        hub=options.hub,
-        connection=options.connection,
-        storage=options.storage,
-    )
+    # A host has the API of all task hubs that its accounts contain.
+    return hub_choice(parser, options, without_host=("storage",))
 
 
 def _add_id(parser: Parser, *, several: bool = False) -> None:

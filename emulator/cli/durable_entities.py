@@ -6,9 +6,9 @@ import sys
 from typing import Final
 
 from emulator import bound_json as json
+from emulator.cli.data_arguments import input_body
 from emulator.cli.durable_access import DurableApi, RequestRefused, call
 from emulator.cli.durable_arguments import ListEntities, Signal
-from emulator.cli.durable_data import input_body
 from emulator.cli.durable_lists import ListFormat, entity_pages, print_list
 from emulator.cli.printing import one_line, print_json
 

@@ -9,10 +9,9 @@ from datetime import timedelta
 from emulator import exit_codes
 from emulator.cli.durable_access import HubStorage, RequestRefused, open_hub_storage
 from emulator.cli.durable_arguments import DeleteHub
-from emulator.cli.host_client import find_host_if_running
+from emulator.cli.finding_hosts import find_host_if_running
+from emulator.cli.hub_items import hub_items, refuse_running_hosts
 from emulator.cli.printing import ProgressLine, confirm, print_json
-from emulator.cli.running_hosts import refuse_running_hosts
-from emulator.cli.transferring import hub_items
 from emulator.clock import SystemClock
 from emulator.storage.port import AlreadyExists, PreconditionFailed, StorageAccount
 from emulator.storage.transfer.export_file import Item, Kind
@@ -55,7 +54,7 @@ async def _delete(command: DeleteHub) -> int:
 
 def _refuse_own_host(command: DeleteHub, storage: HubStorage) -> None:
     """Raise RequestRefused if the host of this app runs. Its lease may be missing in the table while it starts."""
-    if command.where.hub is not None or command.where.storage is not None or command.where.connection is not None:
+    if command.where.names_hub:
         return
     host = find_host_if_running(command.where.app, port=None, key=None, also_without_app=True)
     if host is None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Final
 
 from emulator import bound_json as json
 from emulator import exit_codes
+from emulator.cli.data_arguments import input_body, json_body
 from emulator.cli.durable_access import DurableApi, RequestRefused, call
 from emulator.cli.durable_arguments import (
     Control,
@@ -18,7 +20,6 @@ from emulator.cli.durable_arguments import (
     ShowInstance,
     StartInstance,
 )
-from emulator.cli.durable_data import input_body, json_body
 from emulator.cli.durable_lists import INSTANCE, ListFormat, instance_pages, print_list
 from emulator.cli.printing import ProgressLine, Table, confirm, one_line, print_json, shown_value
 from emulator.clock import SystemClock
@@ -69,7 +70,7 @@ async def show_instance(api: DurableApi, command: ShowInstance) -> None:
         print_json({"instance": instance})
         return
     _print_instance(instance)
-    if rows := [_history_row(event) for event in instance.get("historyEvents", ())]:
+    if rows := history_rows(instance.get("historyEvents", ())):
         sys.stdout.write("\n")
         Table("TIME (UTC)", "EVENT", "NAME", "DETAILS").print(rows)
 
@@ -108,20 +109,41 @@ def _print_instance(instance: Mapping[str, Any]) -> None:
             sys.stdout.write(f"{name + ':':15}{text}\n")
 
 
-def _history_row(event: Mapping[str, Any]) -> tuple[str, str, str, str]:
-    is_failure = "Failed" in (event.get("OrchestrationStatus"), event["EventType"][-len("Failed") :])
-    details = [
-        f"{label}: {one_line(' '.join(_readable(event[name], is_failure=is_failure).split()), _SHOWN_DETAIL)}"
-        for name, label in _DETAILS.items()
-        if event.get(name) is not None
-    ]
-    return (
-        # Milliseconds, of the seven digits that are stored.
-        event["Timestamp"][:23].rstrip("Z"),
-        event["EventType"],
-        event.get("FunctionName") or event.get("Name") or "",
-        ", ".join(details),
-    )
+def history_rows(events: Iterable[Mapping[str, Any]]) -> Sequence[tuple[str, str, str, str]]:
+    """Return the rows of the table of a history. Messages of entities are shown as what they say."""
+    rows = []
+    operations: dict[str, str] = {}
+    for stored in events:
+        event = dict(stored)
+        # Calls of entities are events whose payload is a message of the extension: a RequestMessage with the operation
+        # and its input, and a ResponseMessage with the result, whose event has the id of the request as its name.
+        if event["EventType"] == "EventSent" and event["InstanceId"].startswith("@"):
+            with suppress(ValueError, TypeError, AttributeError):
+                message = json.loads(event["Input"])
+                operation = message.get("op") or ("lock" if "lockset" in message else "release the lock")
+                operations[message["id"]] = operation
+                event |= {"Name": operation, "Input": message.get("input")}
+        elif event["EventType"] == "EventRaised" and event["Name"] in operations:
+            with suppress(ValueError, TypeError, AttributeError):
+                message = json.loads(event["Input"])
+                result = {"Reason" if "exceptionType" in message else "Result": message.get("result")}
+                event |= {"Name": operations[event["Name"]], "Input": None, **result}
+        is_failure = "Failed" in (event.get("OrchestrationStatus"), event["EventType"][-len("Failed") :])
+        details = [
+            f"{label}: {one_line(' '.join(_readable(event[name], is_failure=is_failure).split()), _SHOWN_DETAIL)}"
+            for name, label in _DETAILS.items()
+            if event.get(name) is not None
+        ]
+        rows.append(
+            (
+                # Milliseconds, of the seven digits that are stored.
+                event["Timestamp"][:23].rstrip("Z"),
+                event["EventType"],
+                event.get("FunctionName") or event.get("Name") or "",
+                ", ".join(details),
+            )
+        )
+    return rows
 
 
 def _readable(value: Any, *, is_failure: bool = False) -> str:

@@ -11,7 +11,8 @@ from emulator import bound_json as json
 from emulator.cli.answers import TEXT_OR_NULL, Shape
 from emulator.cli.durable_access import HubStorage, RequestRefused, open_hub_storage
 from emulator.cli.durable_choice import HubChoice
-from emulator.cli.host_client import HostClient, find_host_if_running
+from emulator.cli.finding_hosts import find_host_if_running
+from emulator.cli.host_client import HostClient
 from emulator.clock import SystemClock
 from emulator.histories.transfer import ForkOptions, HistoryTransfer
 from emulator.ids import new_id
@@ -53,16 +54,15 @@ async def open_histories(where: HubChoice) -> AsyncIterator[Histories]:
     Raises ConfigurationError, HostNotRunning, InvocationFailed, RequestRefused.
     """
     # The API of a host has the histories of its own task hub only.
-    is_chosen = where.storage is not None or where.hub is not None or where.connection is not None
-    host = None if is_chosen else find_host_if_running(where.app, port=where.port, key=where.key)
+    host = None if where.names_hub else find_host_if_running(where.app, port=where.port, key=where.key, needs_app=False)
     if host is not None:
         # Not the storage instead: that would change a hub beside the host that works on it, unasked.
         advice = " To use the task hub without it, name its storage with --storage."
         yield _HostHistories(host, f"{host.dashboard_path('history', advice=advice)}api/")
         return
     async with open_hub_storage(where, must_exist=True) as storage:
-        storage.announce(instead_of_host=not is_chosen)
-        yield _StorageHistories(storage, where)
+        storage.announce(instead_of_host=not where.names_hub)
+        yield _StorageHistories(storage)
 
 
 class _HostHistories:
@@ -94,11 +94,9 @@ class _HostHistories:
 
 
 class _StorageHistories:
-    def __init__(self, storage: HubStorage, where: HubChoice) -> None:
+    def __init__(self, storage: HubStorage) -> None:
         self._storage = storage
-        self._connection = where.connection or storage.options.storage_provider.connection_name
-        hub = storage.hubs.select(where.hub, where.connection).client.hub
-        self._transfer = HistoryTransfer(hub, SystemClock(), new_id)
+        self._transfer = HistoryTransfer(storage.hubs.own().hub, SystemClock(), new_id)
 
     async def export(self, instance_id: str) -> Any:
         return await self._transfer.export(instance_id)
@@ -116,7 +114,7 @@ class _StorageHistories:
 
     def _check_writable(self, *, force: bool) -> None:
         # The rule of the host's API, which this way does not pass.
-        if not force and not self._storage.accounts.is_emulated(self._connection):
+        if not force and not self._storage.is_emulated:
             raise RequestRefused(
                 f"The {self._storage.description} is not on this machine. To write to it, repeat the command with "
                 "--force."

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from emulator.cli.durable_choice import HubChoice
-from emulator.cli.parsing import Parser
+from emulator.cli.durable_choice import HubChoice, add_named_hub_options, hub_choice
+from emulator.cli.parsing import MOST, Parser, whole_number
 
 _SOURCE: Final = """\
-The command asks the running host of the app. If none runs, or with --hub or --storage, it uses storage itself.
+The command asks the running host of the app. If none runs, or with --hub, --connection or --storage, it uses storage
+itself.
 """
 
 
@@ -86,7 +86,7 @@ def parse_export(words: Sequence[str]) -> ExportHistory:
     parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="the file (default: the standard output)")
     options = parser.parse(words)
     return ExportHistory(
-        where=_choice(parser, options), instance_id=options.instance_id, output=options.output, json=options.json
+        where=hub_choice(parser, options), instance_id=options.instance_id, output=options.output, json=options.json
     )
 
 
@@ -106,7 +106,7 @@ def parse_import(words: Sequence[str]) -> ImportHistory:
     _add_force(parser)
     options = parser.parse(words)
     return ImportHistory(
-        where=_choice(parser, options),
+        where=hub_choice(parser, options),
         file=options.file,
         instance_id=options.id,
         force=options.force,
@@ -140,15 +140,16 @@ its recorded result, or runs again with --rerun. docs/history.md explains timers
     add("--with-events", action="store_true", help="raise the external events again that came after the cut")
     _add_force(parser)
     options = parser.parse(words)
-    if options.at is not None and not (options.at.isdecimal() and options.at.isascii() and len(options.at) < 10):
+    at = None if options.at is None else whole_number(options.at, 0, MOST)
+    if options.at is not None and at is None:
         parser.error(f"--at: '{options.at}' is not the number of an event. `azemu history fork ID` lists them.")
     given = [options.id, options.input, options.event_input, options.rerun or None, options.with_events or None]
     if options.at is None and any(value is not None for value in given):
         parser.error("--at is missing: the number of the event. `azemu history fork ID` lists them.")
     return ForkHistory(
-        where=_choice(parser, options),
+        where=hub_choice(parser, options),
         instance_id=options.instance_id,
-        at=None if options.at is None else int(options.at),
+        at=at,
         new_id=options.id,
         input=options.input,
         event_input=options.event_input,
@@ -172,7 +173,7 @@ def parse_replay(words: Sequence[str]) -> ReplayHistory:
     )
     _add_source(parser)
     options = parser.parse(words)
-    return ReplayHistory(where=_choice(parser, options), source=options.source, json=options.json)
+    return ReplayHistory(where=hub_choice(parser, options), source=options.source, json=options.json)
 
 
 def parse_pytest(words: Sequence[str]) -> MakeTests:
@@ -194,7 +195,7 @@ def parse_pytest(words: Sequence[str]) -> MakeTests:
     output: Path | None = options.output
     if output is not None and not (output.name.startswith("test_") and output.suffix == ".py"):
         parser.error(f"-o: pytest does not find '{output.name}'. The name of the file must be test_….py.")
-    return MakeTests(where=_choice(parser, options), source=options.source, output=output, json=options.json)
+    return MakeTests(where=hub_choice(parser, options), source=options.source, output=output, json=options.json)
 
 
 def _parser(name: str, description: str, examples: str) -> Parser:
@@ -204,16 +205,8 @@ def _parser(name: str, description: str, examples: str) -> Parser:
         epilog=f"examples:\n{examples}\n{_SOURCE}",
     )
     parser.add_host_options()
-    add = parser.add_argument
-    add("--hub", metavar="NAME", help="do not ask a host, but use this task hub")
-    add("--connection", metavar="NAME", help="setting of its storage account (default: that of host.json)")
-    add(
-        "--storage",
-        metavar="STORAGE",
-        help="do not ask a host, but use this storage: azurite, builtin, builtin:PATH or a connection string",
-    )
-    parser.suggest("--storage", ("azurite", "builtin"))
-    add("--json", action="store_true", help="print one JSON document (docs/reference/json-output.md)")
+    add_named_hub_options(parser, verb="use")
+    parser.add_json_option()
     return parser
 
 
@@ -223,14 +216,3 @@ def _add_source(parser: Parser) -> None:
 
 def _add_force(parser: Parser) -> None:
     parser.add_argument("--force", action="store_true", help="also write to an account that is not on this machine")
-
-
-def _choice(parser: Parser, options: argparse.Namespace) -> HubChoice:
-    return HubChoice(
-        app=options.app,
-        port=parser.port_of(options.port, lowest=1),
-        key=options.key,
-        hub=options.hub,
-        connection=options.connection,
-        storage=options.storage,
-    )

@@ -6,16 +6,17 @@ import asyncio
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
 from emulator import bound_json as json
 from emulator import exit_codes
+from emulator.cli.data_arguments import json_body
 from emulator.cli.durable_access import RequestRefused
-from emulator.cli.durable_data import json_body
-from emulator.cli.history_access import open_histories
+from emulator.cli.durable_choice import HubChoice
+from emulator.cli.history_access import Histories, open_histories
 from emulator.cli.history_arguments import ExportHistory, ForkHistory, ImportHistory, MakeTests, ReplayHistory
 from emulator.cli.printing import Table, one_line, print_json, waiting
 from emulator.config.settings import find_project_root
@@ -32,12 +33,7 @@ _THREADS_END_SECONDS: Final = 0.5
 
 def run_export(command: ExportHistory) -> int:
     """Write the history file. Return the exit code. Raises RequestRefused, TransferRefused, ConfigurationError."""
-
-    async def export() -> Any:
-        async with open_histories(command.where) as histories:
-            return await histories.export(command.instance_id)
-
-    document = asyncio.run(export())
+    document = _with_histories(command.where, lambda histories: histories.export(command.instance_id))
     if command.output is None:
         print_json(document)
         return exit_codes.OK
@@ -58,11 +54,9 @@ def run_import(command: ImportHistory) -> int:
     """Create the instances of a file. Return the exit code."""
     content = _read_json(command.file)
 
-    async def import_file() -> Any:
-        async with open_histories(command.where) as histories:
-            return await histories.import_file(content, command.instance_id, force=command.force)
-
-    created = asyncio.run(import_file())
+    created = _with_histories(
+        command.where, lambda histories: histories.import_file(content, command.instance_id, force=command.force)
+    )
     if command.json:
         print_json(created)
         return exit_codes.OK
@@ -86,11 +80,7 @@ def run_fork(command: ForkHistory) -> int:
     if command.event_input is not None:
         members["eventInput"] = json.loads(json_body(command.event_input, subject="--event-input: the data"))
 
-    async def fork() -> Any:
-        async with open_histories(command.where) as histories:
-            return await histories.fork(command.instance_id, members)
-
-    done = asyncio.run(fork())
+    done = _with_histories(command.where, lambda histories: histories.fork(command.instance_id, members))
     if command.json:
         print_json(done)
         return exit_codes.OK
@@ -112,12 +102,18 @@ def run_fork(command: ForkHistory) -> int:
     return exit_codes.OK
 
 
-def _list_places(command: ForkHistory) -> int:
-    async def places() -> Any:
-        async with open_histories(command.where) as histories:
-            return await histories.places(command.instance_id)
+def _with_histories(where: HubChoice, work: Callable[[Histories], Awaitable[Any]]) -> Any:
+    """Return the result of work with the histories of a task hub. Raises what `open_histories` and the work raise."""
 
-    found = asyncio.run(places())
+    async def run() -> Any:
+        async with open_histories(where) as histories:
+            return await work(histories)
+
+    return asyncio.run(run())
+
+
+def _list_places(command: ForkHistory) -> int:
+    found = _with_histories(command.where, lambda histories: histories.places(command.instance_id))
     if command.json:
         print_json(found)
         return exit_codes.OK
@@ -150,7 +146,7 @@ def run_replay(command: ReplayHistory) -> int:
     root = find_project_root(command.where.app)
     # A file comes first: instance ids rarely are names of files.
     file = Path(command.source)
-    recorded = file if file.is_file() else asyncio.run(_exported(command))
+    recorded = file if file.is_file() else _exported(command)
     threads = set(threading.enumerate())
     with waiting("Replaying the history"):
         report = replay_report(root, recorded)
@@ -172,16 +168,15 @@ def _ended(code: int, threads: set[threading.Thread]) -> int:
     return code
 
 
-async def _exported(command: ReplayHistory | MakeTests) -> Any:
-    async with open_histories(command.where) as histories:
-        return await histories.export(command.source)
+def _exported(command: ReplayHistory | MakeTests) -> Any:
+    return _with_histories(command.where, lambda histories: histories.export(command.source))
 
 
 def run_pytest(command: MakeTests) -> int:
     """Write the tests and run them once, if pytest is installed. Return 1 if they fail."""
     root = find_project_root(command.where.app).resolve()
     file = Path(command.source)
-    document = _read_json(file) if file.is_file() else asyncio.run(_exported(command))
+    document = _read_json(file) if file.is_file() else _exported(command)
     target = command.output.resolve() if command.output else None
     folder = target.parent if target else root / "tests"
     if not folder.is_relative_to(root) or folder == root:

@@ -1,4 +1,4 @@
-"""Client of a running host for the commands that need one, and the data of their arguments."""
+"""Client of a running host, for the commands that need one."""
 
 from __future__ import annotations
 
@@ -17,18 +17,19 @@ from urllib.parse import quote
 from emulator.cli.answers import Response, Shape, UnexpectedAnswer
 from emulator.cli.printing import waiting
 from emulator.config.settings import find_project_root, load_settings
-from emulator.config.start import DASHBOARD_PATH, DEFAULT_PORT
+from emulator.config.start import DASHBOARD_PATH
 from emulator.errors import ConfigurationError, EmulatorError
-from emulator.host.host_id import host_id
 from emulator.host.http.keys.secret_format import SecretsUnreadable, read_host_secrets
 from emulator.listening import LOCALHOST
-from emulator.process.host_record import HostRecord, reachable_name, recorded_hosts
+from emulator.process.host_record import HostRecord, reachable_name
+from emulator.regular_files import read_regular_text
 
 _KEY_HEADER: Final = "x-functions-key"
 # How long a host may take to start, and to answer a question about itself. A function may run for any time.
 _START_SECONDS: Final = 30.0
 _PAUSE_SECONDS: Final = 0.2
 _MOST_STATUS_BYTES: Final = 1024 * 1024
+_MOST_LINE_BYTES: Final = 64 * 1024 * 1024
 _PART_BYTES: Final = 64 * 1024
 _STATUS: Final = {"state": str, "id": str, "versionDetails": str, "errors?": [str]}
 
@@ -85,9 +86,10 @@ class HostClient:
             raise InvocationFailed(f"The host at port {self.port} {reason}{advice}")
         return f"/{self.dashboard}/"
 
-    def wait_until_started(self) -> None:
+    def wait_until_started(self, *, needs_app: bool = True) -> None:
         """Wait at most 30 seconds for a host that is starting, and note its `id`.
 
+        `needs_app`: False for what the host does also without the app; then a note for the user.
         Raises HostNotRunning, NotAzemu, and InvocationFailed if the host could not load the app.
         """
         for _ in range(int(_START_SECONDS / _PAUSE_SECONDS)):
@@ -110,7 +112,13 @@ class HostClient:
             problems = "\n".join(status.get("errors", ()))
             # Like Azure's, a host that could not load the app runs, but without functions.
             if status["state"] == "Error" or (problems and self.get("/admin/functions").json() == []):
-                raise InvocationFailed(f"The host at port {self.port} could not load the app.\n{problems}")
+                if needs_app:
+                    raise InvocationFailed(f"The host at port {self.port} could not load the app.\n{problems}")
+                sys.stderr.write(
+                    f"The host at port {self.port} could not load the app, so no function runs until it is repaired. "
+                    "`azemu logs` shows the error.\n"
+                )
+                return
             if status["state"] not in ("Default", "Starting"):
                 return
             time.sleep(_PAUSE_SECONDS)
@@ -146,7 +154,10 @@ class HostClient:
                 if not headers.get("content-type", "").startswith("text/event-stream"):
                     raise Response(response.status, response.read(_PART_BYTES), headers, asked).unexpected()
                 is_error = False
-                for line in response:
+                # An event has one line. Without a limit a response without line ends would fill the memory.
+                while line := response.readline(_MOST_LINE_BYTES + 1):
+                    if len(line) > _MOST_LINE_BYTES:
+                        raise Response(response.status, line, headers, asked).unexpected("a line has no end")
                     if line.startswith(b"event: "):
                         is_error = line.strip() == b"event: error"
                     elif line.startswith(b"data: "):
@@ -230,120 +241,13 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
         return None
 
 
-def find_host(app: Path, *, port: int | None, key: str | None) -> HostClient:
-    """Return the running host of an app folder, or of a port if the user has given one.
-
-    It answers requests. Several hosts of one folder: the one that was started last, and a note for the user.
-    Raises HostNotRunning; InvocationFailed if the host refuses the key or could not load the app.
-    """
-    try:
-        root = find_project_root(app).resolve()
-    except ConfigurationError as error:
-        if port is not None:
-            host = HostClient(port, app=app, key=key)
-            host.wait_until_started()
-            return host
-        raise HostNotRunning(f"{error}\nTo use a running host from any folder, name its port with --port N.") from None
-    records = recorded_hosts(root)
-    if port is not None:
-        # The record of a host that was killed says nothing about the program that has its port now.
-        record = next((record for record in records if record.port == port and record.is_alive), None)
-        host = HostClient(port, app=root, key=key, record=record)
-        host.wait_until_started()
-        return host
-    loaded = load_settings(root, os.environ, overrides={})
-    own_id = host_id(root, loaded.settings)
-    # A key that the user has given is for a host of this folder, and not for what else may listen at its port.
-    candidates = [
-        HostClient(record.port, app=root, key=key if record.is_alive else None, record=record) for record in records
-    ]
-    default_port = loaded.host.port or DEFAULT_PORT
-    found, strangers = [], []
-    for host in candidates:
-        if (reason := _refusal(host, own_id)) is None:
-            found.append(host)
-        elif reason:
-            strangers.append(reason)
-    # In a folder that cannot be written, hosts have no record.
-    if not found and default_port not in [record.port for record in records]:
-        host = HostClient(default_port, app=root, key=None)
-        if (reason := _refusal(host, own_id)) is None:
-            found.append(host)
-        elif reason:
-            strangers.append(reason)
-    if not found:
-        others = "".join(f"\n{reason}" for reason in strangers)
-        raise HostNotRunning(
-            f"No host of the app in {root} is running. Start it with `azemu start`, or name the port of another host "
-            f"with --port N.{others}"
-        )
-    if len(found) > 1:
-        ports = ", ".join(str(host.port) for host in found)
-        sys.stderr.write(
-            f"Several hosts of this folder are running, at the ports {ports}. Using port {found[0].port}, which was "
-            "started last. Choose with --port N.\n"
-        )
-    return found[0]
-
-
-def find_host_if_running(
-    app: Path, *, port: int | None, key: str | None, also_without_app: bool = False
-) -> HostClient | None:
-    """Return what `find_host` returns; None if no host of the folder runs, so that a command can use storage or files.
-
-    `also_without_app`: None also for a host that could not load the app. Raises for a host whose port was given: it
-    names a host, so storage would be the answer to another question.
-    """
-    try:
-        return find_host(app, port=port, key=key)
-    except HostNotRunning:
-        if port is not None:
-            raise
-    except InvocationFailed:
-        if port is not None or not also_without_app:
-            raise
-    return None
-
-
-def _refusal(host: HostClient, own_id: str) -> str | None:
-    """Return why a host is not that of the app with this host id: empty if none answers. None: it is the app's host.
-
-    Raises InvocationFailed if it is, and cannot be used.
-    """
-    try:
-        host.wait_until_started()
-    except HostNotRunning:
-        return ""
-    except InvocationFailed as error:
-        # Without an id it is another server, or a host that this one's key does not open.
-        if host.id == own_id or host.is_own:
-            raise
-        return str(error)
-    return None if host.id == own_id else f"The host at {host.origin} is that of another app."
-
-
 def _master_key(app: Path) -> str | None:
     from emulator.host.site import SECRETS_FOLDER
 
     try:
         root = find_project_root(app)
         folder = load_settings(root, os.environ, overrides={}).settings.get("FUNCTIONS_SECRETS_PATH")
-        text = (root / (folder or SECRETS_FOLDER) / "host.json").read_text(encoding="utf-8-sig")
+        text = read_regular_text(root / (folder or SECRETS_FOLDER) / "host.json")
         return read_host_secrets(text).master.value
     except (ConfigurationError, SecretsUnreadable, OSError, UnicodeDecodeError):
         return None
-
-
-def read_argument(text: str) -> bytes:
-    """Return the data of an argument: `@FILE`, `@-` for the standard input, else the text itself."""
-    if not text.startswith("@"):
-        return text.encode("utf-8", "surrogateescape")
-    if text == "@-":
-        return sys.stdin.buffer.read()
-    try:
-        return Path(text[1:]).read_bytes()
-    except OSError as error:
-        raise ConfigurationError(
-            f"The file '{text[1:]}' cannot be read: {error.strerror}. To send a text that begins with @, put it into "
-            "a file."
-        ) from None

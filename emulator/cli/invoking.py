@@ -8,13 +8,16 @@ from __future__ import annotations
 import base64
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, Final
 from urllib.parse import quote, urlencode
 
 from emulator import bound_json as json
 from emulator import exit_codes
 from emulator.cli.answers import FUNCTION
-from emulator.cli.host_client import HostClient, InvocationFailed, find_host, read_argument, url_segment
+from emulator.cli.data_arguments import read_argument
+from emulator.cli.finding_hosts import find_host
+from emulator.cli.host_client import HostClient, InvocationFailed, url_segment
 from emulator.cli.invoke_arguments import Invoke
 from emulator.cli.printing import print_json, shown_value
 from emulator.errors import ConfigurationError
@@ -46,11 +49,18 @@ def run_invoke(command: Invoke) -> int:
 
 
 def _run(host: HostClient, command: Invoke, data: bytes | None, inputs: Mapping[str, bytes]) -> int:
-    request = {
-        **json_value(b"" if data is None else data, "input"),
-        "metadata": {name: _metadata_value(text) for name, text in command.metadata.items()},
-        "inputs": {name: _text(name, value) for name, value in inputs.items()},
-    }
+    metadata: dict[str, Any] = dict(command.metadata)
+    for name, text in command.metadata.items():
+        # Numbers, lists and objects are written as JSON; anything else is text.
+        with suppress(ValueError):
+            metadata[name] = json.loads(text)
+    texts = {}
+    for name, value in inputs.items():
+        try:
+            texts[name] = value.decode()
+        except UnicodeDecodeError:
+            raise ConfigurationError(f"--input {name}: the value is not text in UTF-8.") from None
+    request = {**json_value(data or b"", "input"), "metadata": metadata, "inputs": texts}
     path = f"/admin/azemu/functions/{url_segment(command.name)}/invoke"
     response = host.send("POST", path, json.dumps(request).encode(), {"Content-Type": "application/json"})
     if response.status >= 300:
@@ -134,21 +144,6 @@ def _filled_route(command: Invoke, route: str) -> str:
     # An optional parameter without a value leaves its segment out.
     path = "/" + "/".join(segments).rstrip("/")
     return f"{path}?{query}" if query else path
-
-
-def _text(name: str, value: bytes) -> str:
-    try:
-        return value.decode()
-    except UnicodeDecodeError:
-        raise ConfigurationError(f"--input {name}: the value is not text in UTF-8.") from None
-
-
-def _metadata_value(text: str) -> Any:
-    # Numbers, lists and objects are written as JSON; anything else is text.
-    try:
-        return json.loads(text)
-    except ValueError:
-        return text
 
 
 def _content_type(data: bytes) -> str:

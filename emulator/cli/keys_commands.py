@@ -11,14 +11,9 @@ from typing import Any, Final, Protocol
 from emulator import bound_json as json
 from emulator import exit_codes
 from emulator.cli.answers import FUNCTION, Shape
-from emulator.cli.host_client import (
-    HostClient,
-    HostNotRunning,
-    InvocationFailed,
-    find_host_if_running,
-    read_argument,
-    url_segment,
-)
+from emulator.cli.data_arguments import read_argument
+from emulator.cli.finding_hosts import find_host_if_running
+from emulator.cli.host_client import HostClient, HostNotRunning, InvocationFailed, url_segment
 from emulator.cli.keys_arguments import KeysDelete, KeysList, KeysOf, KeysSet, KeysShow
 from emulator.cli.printing import Table, print_json
 from emulator.clock import SystemClock
@@ -74,8 +69,12 @@ def run_keys_list(command: KeysList) -> int:
     table = Table("SCOPE", "NAME", "VALUE")
     table.print(
         [
-            # The beginning is enough to recognise a key, and too little to use it.
-            (_scope_name(scope, key), key.name, key.value if command.show else f"{key.value[:4]}…")
+            # Enough to recognise a generated key, and too little to use it. One that the user has chosen may be short.
+            (
+                _scope_name(scope, key),
+                key.name,
+                key.value if command.show else f"{key.value[: min(4, len(key.value) // 8)]}…",
+            )
             for scope, key in listed
         ]
     )

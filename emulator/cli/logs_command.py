@@ -11,9 +11,10 @@ from typing import Any, Final
 from urllib.parse import urlencode
 
 from emulator import exit_codes
-from emulator.cli.host_client import HostClient, HostNotRunning, InvocationFailed, find_host, url_segment
+from emulator.cli.finding_hosts import find_host
+from emulator.cli.host_client import HostClient, HostNotRunning, InvocationFailed, url_segment
 from emulator.cli.logs_arguments import Logs
-from emulator.cli.printing import json_text, print_json
+from emulator.cli.printing import json_text, print_json, shown_lines
 from emulator.dotnet.failure_text import readable_failure
 from emulator.host.console.output import use_colour
 
@@ -27,7 +28,7 @@ _PAUSE_SECONDS: Final = 0.5
 
 def run_logs(command: Logs) -> int:
     """Run the command and return its exit code. Raises HostNotRunning, InvocationFailed."""
-    host = find_host(command.app, port=command.port, key=command.key)
+    host = find_host(command.app, port=command.port, key=command.key, needs_app=False)
     if command.function is not None and host.get(f"/admin/functions/{url_segment(command.function)}").status == 404:
         raise InvocationFailed(f"The app at port {host.port} has no function '{command.function}'.")
     if not command.follow:
@@ -79,7 +80,6 @@ def _print(lines: Sequence[Mapping[str, Any]], *, as_json: bool) -> None:
         colour = colours.get(line["level"], "")
         # As on the console of the host. Lines of a traceback stay lines; other control characters must not reach the
         # terminal.
-        text = readable_failure(line["message"])
-        message = "".join(letter for letter in text if letter.isprintable() or letter in "\n\t")
+        message = shown_lines(readable_failure(line["message"]))
         sys.stdout.write(f"{colour}[{line['time']}] {message}{_PLAIN if colour else ''}\n")
     sys.stdout.flush()

@@ -7,14 +7,15 @@ import webbrowser
 from urllib.parse import quote
 
 from emulator import exit_codes
-from emulator.cli.host_client import InvocationFailed, find_host
+from emulator.cli.finding_hosts import find_host
+from emulator.cli.host_client import InvocationFailed
 from emulator.cli.open_arguments import Open
 from emulator.cli.printing import print_json
 
 
 def run_open(command: Open) -> int:
     """Run the command and return its exit code. Raises HostNotRunning, InvocationFailed."""
-    host = find_host(command.app, port=command.port, key=command.key)
+    host = find_host(command.app, port=command.port, key=command.key, needs_app=False)
     path = host.dashboard_path("open")
     # Without a record, as for a host of another folder, the path may be wrong.
     if host.send("GET", path).status >= 400:

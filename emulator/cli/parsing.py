@@ -15,6 +15,10 @@ _PARSER_ONLY: Final = ("\0",)
 """Words for which `Parser.parse` parses nothing. No command line can contain them."""
 
 
+MOST: Final = 10**9
+"""Highest value of options that are whole numbers without a limit of their own. As seconds it is 31 years."""
+
+
 class _ParserFound(Exception):
     def __init__(self, parser: Parser) -> None:
         super().__init__()
@@ -28,6 +32,14 @@ def parser_of(parse_options: Callable[[Sequence[str]], object]) -> Parser:
     except _ParserFound as found:
         return found.parser
     raise AssertionError(f"{parse_options} does not use Parser.parse")
+
+
+def whole_number(text: str, lowest: int, highest: int) -> int | None:
+    """Return the number that a text is; None if it is none, or outside of the limits."""
+    # Python also takes digits of other scripts, and refuses to convert thousands of digits.
+    if not (text.isascii() and text.isdecimal() and len(text) <= len(str(highest))):
+        return None
+    return int(text) if lowest <= int(text) <= highest else None
 
 
 class Parser(argparse.ArgumentParser):
@@ -63,7 +75,7 @@ class Parser(argparse.ArgumentParser):
         )
 
     def add_host_options(self, group: argparse._ArgumentGroup | None = None) -> None:
-        """Add --app, --port and --key: what `host_client.find_host` needs. `group`: where the help lists them."""
+        """Add --app, --port and --key: what `finding_hosts.find_host` needs. `group`: where the help lists them."""
         self.add_app_option(group=group)
         add = (group or self).add_argument
         add("-p", "--port", metavar="N", help="port of the host (default: that of the host of this folder)")
@@ -87,22 +99,29 @@ class Parser(argparse.ArgumentParser):
                 for option in action.option_strings
             ]
             near = difflib.get_close_matches(unknown[0].split("=")[0], options, n=1)
-            self.error(f"unknown argument '{unknown[0]}'." + (f" Did you mean '{near[0]}'?" if near else ""))
+            advice = f" Did you mean '{near[0]}'?" if near else ""
+            if not advice and not unknown[0].startswith("-"):
+                positional = [action for action in self._actions if not action.option_strings]
+                names = "".join(f"\n  {action.metavar or action.dest:12} {action.help}" for action in positional)
+                advice = f" The command takes these, each in quotation marks if it has spaces:{names}" if names else ""
+            self.error(f"unknown argument '{unknown[0]}'.{advice}")
         return namespace
 
     def port_of(self, text: str | None, *, lowest: int) -> int | None:
         """Return the number of the option --port; None if it is not given."""
+        if text is None:
+            return None
         # Checked here and not by argparse, whose messages do not say which values are possible.
-        if text is not None and not (text.isdecimal() and lowest <= int(text) <= 65535):
+        if (port := whole_number(text, lowest, 65535)) is None:
             meaning = "" if lowest else " (0: any free port)"
             self.error(f"--port: '{text}' is not a port number. Use {lowest} to 65535{meaning}.")
-        return None if text is None else int(text)
+        return port
 
-    def number_of(self, option: str, text: str) -> int:
+    def number_of(self, option: str, text: str, *, lowest: int = 0, highest: int = MOST) -> int:
         """Return the value of an option that is a whole number."""
-        if not text.isdecimal():
-            self.error(f"{option}: '{text}' is not a whole number.")
-        return int(text)
+        if (number := whole_number(text, lowest, highest)) is None:
+            self.error(f"{option}: '{text}' is not a whole number from {lowest} to {highest}.")
+        return number
 
     def error(self, message: str) -> NoReturn:
         sys.stderr.write(f"azemu: {message}\nTry '{self.prog} --help'.\n")

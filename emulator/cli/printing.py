@@ -94,6 +94,11 @@ def one_line(text: str, limit: int | None = None) -> str:
     return shown if limit is None or len(shown) <= limit else f"{shown[: limit - 1]}…"
 
 
+def shown_lines(text: str) -> str:
+    """Return a text of several lines without control characters, which could change the terminal."""
+    return "".join(letter for letter in text if letter.isprintable() or letter in "\n\t")
+
+
 def shown_value(value: Any) -> str:
     """Return a value of JSON as text for users: a string as it is, anything else as JSON."""
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

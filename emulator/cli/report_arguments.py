@@ -42,12 +42,10 @@ def parse_report(words: Sequence[str]) -> Report:
     parser.add_json_option()
     options = parser.parse(words)
     memory = options.memory
-    if memory is not None and not (memory.isascii() and memory.isdecimal() and 0 < int(memory[:6]) <= 16384):
-        parser.error(f"--memory: '{memory}' is not a number of MB from 1 to 16384.")
     return Report(
         app=options.app,
         port=parser.port_of(options.port, lowest=1),
         key=options.key,
-        memory=None if memory is None else int(memory),
+        memory=None if memory is None else parser.number_of("--memory", memory, lowest=1, highest=16384),
         json=options.json,
     )

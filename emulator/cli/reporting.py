@@ -9,7 +9,8 @@ from typing import Any, Final
 
 from emulator import exit_codes
 from emulator.cli.answers import TEXT_OR_NULL
-from emulator.cli.host_client import InvocationFailed, find_host
+from emulator.cli.finding_hosts import find_host
+from emulator.cli.host_client import InvocationFailed
 from emulator.cli.printing import Table, print_json
 from emulator.cli.report_arguments import Report
 
@@ -47,7 +48,7 @@ _REPORT: Final = {
 
 def run_report(command: Report) -> int:
     """Run the command and return its exit code. Raises HostNotRunning, InvocationFailed."""
-    host = find_host(command.app, port=command.port, key=command.key)
+    host = find_host(command.app, port=command.port, key=command.key, needs_app=False)
     query = "" if command.memory is None else f"?memory={command.memory}"
     response = host.get(f"{host.dashboard_path('report')}api/report{query}")
     if response.status >= 300:

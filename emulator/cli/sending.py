@@ -10,7 +10,6 @@ import asyncio
 import os
 import sys
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -18,16 +17,18 @@ from urllib.parse import quote, urlencode
 from emulator import bound_json as json
 from emulator import exit_codes
 from emulator.accounts import open_accounts
-from emulator.app_storage import open_app_storage
 from emulator.check.functions import declarations_of, trigger_sources
 from emulator.check.sources import read_sources
 from emulator.cli.answers import FUNCTION
-from emulator.cli.host_client import HostClient, find_host, find_host_if_running, read_argument, url_segment
+from emulator.cli.app_configuration import with_storage
+from emulator.cli.data_arguments import read_argument
+from emulator.cli.finding_hosts import find_host, find_host_if_running
+from emulator.cli.host_client import HostClient, url_segment
 from emulator.cli.printing import print_json
 from emulator.cli.send_arguments import Send
 from emulator.clock import SystemClock
 from emulator.config.settings import find_project_root
-from emulator.config.start import Configuration, StartOptions, configure
+from emulator.config.start import StartOptions, configure
 from emulator.errors import ConfigurationError, EmulatorError
 from emulator.host.admin.storage import sending_account
 from emulator.host.event_grid_requests import EVENT_TYPE_HEADER
@@ -75,7 +76,7 @@ def _creation_warning(command: Send, host: HostClient | None) -> str:
     """Return a text about a queue or container that was created; empty if a function listens on it."""
     trigger, member = ("queueTrigger", "queueName") if command.kind == "queue" else ("blobTrigger", "path")
     if host is None:
-        configuration = _App(command.app).configuration
+        configuration = configure(StartOptions(app=find_project_root(command.app), create_host_json=False), os.environ)
         root = configuration.root
         script = root / (configuration.settings.get("PYTHON_SCRIPT_FILE_NAME") or DEFAULT_SCRIPT)
         scripts = [script, *(declaration.script for declaration in declarations_of(root))]
@@ -131,34 +132,19 @@ def _store_by_host(host: HostClient, command: Send, data: bytes) -> Mapping[str,
     return stored
 
 
-class _App:
-    """The settings of an app whose host does not run, as a start of it would read them."""
-
-    def __init__(self, folder: Path) -> None:
-        self._options = StartOptions(app=find_project_root(folder), create_host_json=False)
-        self.configuration = configure(self._options, os.environ)
-
-    def with_storage(self, settings: dict[str, str]) -> Configuration:
-        """Return the configuration with the settings of a storage that was opened."""
-        return configure(replace(self._options, settings=settings), os.environ)
-
-
 async def _store(command: Send, data: bytes) -> Mapping[str, Any]:
-    app, clock = _App(command.app), SystemClock()
-
-    def print_line(text: str) -> None:
-        sys.stderr.write(f"{text}\n")
-
-    async with open_app_storage(app.configuration, clock=clock, print_line=print_line) as storage:
-        configuration = app.with_storage(dict(storage.settings))
-        async with open_accounts(configuration.settings, clock) as accounts:
-            account = sending_account(accounts, command.connection, allow_azure=command.allow_azure)
-            if command.kind == "queue":
-                encoding = message_encoding(configuration.host)
-                created = await put_message(account, command.target, data, encoding=encoding)
-            else:
-                created = await upload(account, command.target, data, content_type=command.content_type)
-            return {"storage": account.description, "created": created}
+    clock = SystemClock()
+    async with (
+        with_storage(command.app, clock) as configuration,
+        open_accounts(configuration.settings, clock) as accounts,
+    ):
+        account = sending_account(accounts, command.connection, allow_azure=command.allow_azure)
+        if command.kind == "queue":
+            encoding = message_encoding(configuration.host)
+            created = await put_message(account, command.target, data, encoding=encoding)
+        else:
+            created = await upload(account, command.target, data, content_type=command.content_type)
+        return {"storage": account.description, "created": created}
 
 
 def _send_event(command: Send, data: bytes) -> int:

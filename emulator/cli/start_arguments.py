@@ -12,12 +12,14 @@ from pathlib import Path
 from typing import Final, Literal
 
 from emulator.chaos.plan import new_seed
-from emulator.cli.parsing import Parser
+from emulator.cli.parsing import Parser, whole_number
 
 # The second name is that of `func start`.
 _PYTHON_ARGUMENTS: Final = ("--python-arguments", "--language-worker")
 # The levels of .NET, as in host.json and in `func start --user-log-level`.
 LEVELS: Final = ("Trace", "Debug", "Information", "Warning", "Error", "Critical", "None")
+
+_HIGHEST_SEED: Final = 10**18
 
 _START_EXAMPLES: Final = """\
 examples:
@@ -176,9 +178,9 @@ def _seed_of(parser: Parser, text: str | None) -> int | None:
         return None
     if not text:
         return new_seed()
-    if not text.isdecimal():
+    if (seed := whole_number(text, 0, _HIGHEST_SEED)) is None:
         parser.error(f"--chaos: '{text}' is not a seed. Use a number such as 17, or leave it out for a random one.")
-    return int(text)
+    return seed
 
 
 def split_arguments(text: str) -> list[str]:

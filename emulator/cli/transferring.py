@@ -12,15 +12,13 @@ from pathlib import Path
 
 from emulator import exit_codes
 from emulator.accounts import open_connection
+from emulator.cli.hub_items import hub_items, refuse_running_hosts
 from emulator.cli.printing import ProgressLine, print_json
-from emulator.cli.running_hosts import refuse_running_hosts
 from emulator.cli.transfer_arguments import Transfer
 from emulator.clock import Clock, SystemClock
 from emulator.config.connections import BuiltinConnection, Connection, parse_connection, resolve_connection
 from emulator.config.settings import find_project_root, load_settings
 from emulator.config.start import DEVELOPMENT_STORAGE, storage_value
-from emulator.durable.azurestorage.names import HubNames
-from emulator.durable.options import storable_hub_name
 from emulator.errors import ConfigurationError
 from emulator.private_files import make_private_folder
 from emulator.storage.azurite import open_azurite
@@ -36,8 +34,6 @@ DEFAULT_SETTING = "AzureWebJobsStorage"
 # The file between export and import of a copy lies beside the built-in store: the system's temporary folder may be
 # small, or in memory.
 _COPY_FOLDER = ".azemu"
-# The largest partition count of a task hub. The hub may have been created with another one than host.json says now.
-_MAX_PARTITIONS = 16
 _BAR_WIDTH = 24
 
 
@@ -98,20 +94,6 @@ async def _transfer(command: Transfer, clock: Clock, line: ProgressLine) -> Tran
 def all_items(item: Item) -> bool:
     """Choose every queue, table and container."""
     return True
-
-
-def hub_items(hub: str) -> Callable[[Item], bool]:
-    """Return a predicate that is true for the queues, tables and containers of a task hub with any partition count."""
-    # With a provider other than Azure Storage, a hub may be stored under another name than that in host.json.
-    names = HubNames(hub=storable_hub_name(hub), partition_count=_MAX_PARTITIONS)
-    tables = {name.lower() for name in (names.history_table, names.instances_table, names.partitions_table)}
-    chosen: Mapping[Kind, frozenset[str]] = {
-        Kind.QUEUE: frozenset((*names.control_queues, names.work_item_queue)),
-        Kind.TABLE: frozenset(tables),
-        Kind.CONTAINER: frozenset((names.lease_container, names.app_lease_container, names.large_message_container)),
-    }
-    # Azure ignores the case of table names; queue and container names are lower case.
-    return lambda item: item.name.lower() in chosen[item.kind]
 
 
 async def _require_hub(account: StorageAccount, hub: str | None) -> None:

@@ -11,7 +11,8 @@ from typing import Any, Final
 from emulator import exit_codes
 from emulator.cli.answers import TEXT_OR_NULL
 from emulator.cli.durable_access import RequestRefused, open_hub_storage
-from emulator.cli.host_client import HostClient, find_host_if_running, url_segment
+from emulator.cli.finding_hosts import find_host_if_running
+from emulator.cli.host_client import HostClient, url_segment
 from emulator.cli.printing import ProgressLine, one_line, print_json
 from emulator.cli.why_arguments import Why
 from emulator.clock import SystemClock
@@ -46,15 +47,14 @@ def run_why(command: Why) -> int:
 async def _run(command: Why) -> int:
     where = command.where
     # Storage alone does not show the line of code that waits, and the host knows it.
-    is_chosen = where.storage is not None or where.hub is not None
-    host = None if is_chosen else find_host_if_running(where.app, port=where.port, key=where.key)
+    host = None if where.names_hub else find_host_if_running(where.app, port=where.port, key=where.key, needs_app=False)
     async with AsyncExitStack() as stack:
         source: HostClient | Diagnosis
         if host is not None:
             source = host
         else:
             storage = await stack.enter_async_context(open_hub_storage(where, must_exist=True))
-            storage.announce(instead_of_host=not is_chosen)
+            storage.announce(instead_of_host=not where.names_hub)
             source = open_diagnosis(storage.options, storage.accounts, SystemClock())
         if command.instance_id is None:
             await _print_all(await stack.enter_async_context(aclosing(_all(source))), command)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from emulator.cli.durable_choice import HubChoice
+from emulator.cli.durable_choice import HubChoice, add_named_hub_options, hub_choice
 from emulator.cli.parsing import Parser
 
 _DEFAULT_TOP: Final = 100
@@ -53,24 +53,12 @@ def parse_why(words: Sequence[str]) -> Why:
     )
     add("--problems", action="store_true", help="without ID: only instances that cannot progress as things are")
     parser.add_host_options()
-    add("--hub", metavar="NAME", help="do not ask a host, but read this task hub")
-    add(
-        "--storage",
-        metavar="STORAGE",
-        help="do not ask a host, but read this storage: azurite, builtin, builtin:PATH or a connection string",
-    )
-    parser.suggest("--storage", ("azurite", "builtin"))
+    add_named_hub_options(parser, verb="read")
     parser.add_json_option()
     options = parser.parse(words)
     top = parser.number_of("--top", options.top or ("0" if options.problems else str(_DEFAULT_TOP)))
     return Why(
-        where=HubChoice(
-            app=options.app,
-            port=parser.port_of(options.port, lowest=1),
-            key=options.key,
-            hub=options.hub,
-            storage=options.storage,
-        ),
+        where=hub_choice(parser, options),
         instance_id=options.instance_id,
         top=top,
         problems=options.problems,

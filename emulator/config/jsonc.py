@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import codecs
-import errno
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from emulator import bound_json as json
+from emulator.regular_files import read_regular
 
 # Both patterns match a string first (and keep it), so that `//` or `,]` inside a string is not removed.
 _STRING = r'"(?:\\.|[^"\\\n])*"'
@@ -37,10 +37,7 @@ def read_json(path: Path) -> JsonFile:
 
     Raises OSError, NotText, and json.JSONDecodeError, whose line and column are those of the file.
     """
-    # Reading a pipe would wait for its writer.
-    if path.exists() and not path.is_file() and not path.is_dir():
-        raise OSError(errno.EINVAL, "Not a regular file")
-    content = path.read_bytes()
+    content = read_regular(path)
     # .NET detects the encoding by the byte order mark. PowerShell 5 and some Windows editors write UTF-16.
     mark = next((mark for mark in _BYTE_ORDER_MARKS if content.startswith(mark)), b"")
     try:

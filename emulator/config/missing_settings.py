@@ -19,6 +19,7 @@ from emulator.config.jsonc import NotText, read_json
 from emulator.config.settings import FILE_NAME, Settings
 from emulator.config.source_scan import SETTING_REFERENCE, Use, scan_sources, setting_use
 from emulator.errors import ConfigurationError
+from emulator.regular_files import read_regular_text
 
 _SCRIPT_SETTING: Final = "PYTHON_SCRIPT_FILE_NAME"
 # Names under which repositories publish examples of settings, since the file itself is not committed.
@@ -139,7 +140,7 @@ def _uses_in_json(path: Path, root: Path, function: str) -> Iterator[Use]:
     file = path.relative_to(root).as_posix()
     text = ""
     with suppress(OSError, UnicodeDecodeError):
-        text = path.read_text(encoding="utf-8-sig")
+        text = read_regular_text(path)
 
     def line_of(value: str) -> int:
         position = text.find(json.dumps(value, ensure_ascii=False))

@@ -17,6 +17,7 @@ from typing import Any
 from emulator import bound_json as json
 from emulator.config.jsonc import NotText, read_json
 from emulator.errors import ConfigurationError
+from emulator.regular_files import read_regular_text
 
 FILE_NAME = "local.settings.json"
 
@@ -290,7 +291,7 @@ def _unreadable(path: Path, why: str) -> ConfigurationError:
 
 def _line_of(path: Path, member: str) -> str:
     """Return "Line N: " for the first line with a member of that name; empty if there is none."""
-    lines = path.read_text(encoding="utf-8-sig", errors="replace").splitlines() if member else []
+    lines = read_regular_text(path, errors="replace").splitlines() if member else []
     numbers = (number for number, line in enumerate(lines, 1) if f'"{member}"'.lower() in line.lower())
     return next((f"Line {number}: " for number in numbers), "")
 

@@ -10,8 +10,8 @@ from typing import Any, Final
 from aiohttp import web
 
 from emulator import bound_json as json
-from emulator.dashboard.parts import DashboardParts
-from emulator.dashboard.routing import error_members
+from emulator.dashboard.parts import MAX_STREAMS, DashboardParts
+from emulator.dashboard.routing import ApiError, error_members
 from emulator.host.http.routing.routes import HttpCall
 from emulator.host.http.server.connections import wait_until_disconnected
 
@@ -48,40 +48,47 @@ async def send_events(
 
     Ends early when the client has disconnected, or when the host begins to stop. An error ends it with an event of the
     type `error`, because the status has been sent by then: `data: {"error": {"status": …, "message": …}}`.
+    Raises ApiError 503 if too many streams are open.
     """
-    response = web.StreamResponse(headers=_HEADERS)
-    await response.prepare(call.request)
-    # The headers alone would stay in the buffer until the first event.
-    await response.write(b": open\n\n")
+    if parts.streams.locked():
+        raise ApiError(
+            503,
+            f"{MAX_STREAMS} event streams are open. Close pages of the dashboard, or end commands that follow a log.",
+        )
+    async with parts.streams:
+        response = web.StreamResponse(headers=_HEADERS)
+        await response.prepare(call.request)
+        # The headers alone would stay in the buffer until the first event.
+        await response.write(b": open\n\n")
 
-    async def send() -> None:
-        async with aclosing(batches) as source:  # type: ignore[type-var]
-            async for batch in source:
-                texts, length = [], 0
-                for event in batch:
-                    texts.append(f"data: {json.dumps(event, separators=(',', ':'))}\n\n")
-                    length += len(texts[-1])
-                    if length > _MAX_CHARACTERS:
+        async def send() -> None:
+            async with aclosing(batches) as source:  # type: ignore[type-var]
+                async for batch in source:
+                    texts, length = [], 0
+                    for event in batch:
+                        texts.append(f"data: {json.dumps(event, separators=(',', ':'))}\n\n")
+                        length += len(texts[-1])
+                        if length > _MAX_CHARACTERS:
+                            await response.write("".join(texts).encode())
+                            texts, length = [], 0
+                    if texts:
                         await response.write("".join(texts).encode())
-                        texts, length = [], 0
-                if texts:
-                    await response.write("".join(texts).encode())
 
-    ends = [
-        asyncio.ensure_future(work)
-        for work in (send(), wait_until_disconnected(call.request), parts.wait_until_stopping())
-    ]
-    try:
-        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for task in ends:
-            task.cancel()
-        outcomes = await asyncio.gather(*ends, return_exceptions=True)
-    error = outcomes[0]
-    with suppress(ConnectionError):
-        if isinstance(error, Exception) and not isinstance(error, ConnectionError):
-            status, message = error_members(error, call.path)
-            text = json.dumps({"error": {"status": status, "message": message}})
-            await response.write(f"event: error\ndata: {text}\n\n".encode())
-        await response.write_eof()
-    return response
+        ends = [
+            asyncio.ensure_future(work)
+            for work in (send(), wait_until_disconnected(call.request), parts.wait_until_stopping())
+        ]
+        try:
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in ends:
+                task.cancel()
+            outcomes = await asyncio.gather(*ends, return_exceptions=True)
+        error = outcomes[0]
+        with suppress(ConnectionError):
+            if isinstance(error, Exception) and not isinstance(error, ConnectionError):
+                status, message = error_members(error, call.path)
+                text = json.dumps({"error": {"status": status, "message": message}})
+                await response.write(f"event: error\ndata: {text}\n\n".encode())
+            await response.write_eof()
+        return response

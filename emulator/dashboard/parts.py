@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
-from typing import Protocol
+from typing import Final, Protocol
 
 from emulator.clock import Clock
 from emulator.config.connections import DEFAULT_CONNECTION
@@ -23,6 +24,9 @@ from emulator.ids import NewId
 from emulator.storage.accounts import StorageAccounts
 from emulator.storage.counting import RequestCounts
 from emulator.worker.inprocess import InProcessWorker
+
+MAX_STREAMS: Final = 100
+"""Open event streams of all pages and commands. A page has at most two."""
 
 
 class Waiting(Protocol):
@@ -75,6 +79,11 @@ class DashboardParts:
     worker: InProcessWorker
     wait_until_stopping: Callable[[], Awaitable[None]]
     time: TimeControl | None = None
+
+    @cached_property
+    def streams(self) -> asyncio.Semaphore:
+        """The event streams that may still be opened. Each costs the host time for each line of its log."""
+        return asyncio.Semaphore(MAX_STREAMS)
 
     @cached_property
     def durable_options(self) -> DurableTaskOptions:

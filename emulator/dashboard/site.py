@@ -99,7 +99,7 @@ class Dashboard:
 
     async def call_api(self, call: HttpCall) -> web.StreamResponse:
         """Answer a request of the API; errors are JSON objects with `error`."""
-        if (refusal := self._callers.refusal(call.request)) is not None:
+        if (refusal := self._callers.refusal(call.request, also_reads=True)) is not None:
             return refusal
         path = split_path("/" + call.values.get("endpoint", ""))
         # Browsers resolve the segments . and .., however they are encoded, so an instance id like that is a parameter.

@@ -327,8 +327,9 @@ def facts_of(finding: Finding) -> Sequence[str]:
     """Return lines with further facts, those of the parts included."""
     lines = [note_text(note, finding) for note in finding.notes]
     for part in finding.parts:
-        # The sentence names these already.
-        if finding.cause not in (Cause.SUB_ORCHESTRATION, Cause.ENTITY_LOCKED, Cause.LOOP):
+        # The sentence has these already.
+        is_named = sentence_of(finding).endswith(sentence_of(part))
+        if not is_named and finding.cause not in (Cause.SUB_ORCHESTRATION, Cause.ENTITY_LOCKED, Cause.LOOP):
             lines.append(f"It {sentence_of(part)}.")
         lines += facts_of(part)
     return list(dict.fromkeys(lines))

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import pprint
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain, count
 from typing import Any, Final
+from urllib.parse import quote
 
 from emulator import bound_json as json
 from emulator.durable.core.events import (
@@ -91,26 +93,28 @@ def _run_test(slug: str, instances: Sequence[RecordedInstance]) -> str:
     ended = next(event for event in history if isinstance(event, ExecutionCompleted))
     # One fake for each activity, which returns its results in the order of the calls.
     results = _activity_results(instances)
+    names = _python_names(results)
     lines = [
         f'"""Repeat {_docstring(instances[0].instance_id)} with the recorded results of activities, and events."""'
     ]
     for activity, outcomes in results.items():
-        lines.append(f"results_of_{_slug(activity)} = iter({_literal(outcomes)})")
-    for activity in results:
+        lines.append(f"results_of_{names[activity]} = iter({_literal(outcomes)})")
+    for activity, name in names.items():
         lines += [
             "",
-            f"async def fake_{_slug(activity)}(_: object) -> object:",
+            f"async def fake_{name}(_: object) -> object:",
             f"    # In the order in which the recorded run has called {activity}.",
-            f"    kind, value = next(results_of_{_slug(activity)})",
+            f"    kind, value = next(results_of_{name})",
             '    if kind == "error":',
             "        raise RuntimeError(value)",
             "    return value",
         ]
-    body = [f"app.replace({activity!r}, fake_{_slug(activity)})" for activity in results]
+    body = [f"app.replace({activity!r}, fake_{name})" for activity, name in names.items()]
     body += _start_lines(instances[0].instance_id, started)
     body += _event_lines(instances[0].instance_id, history, started)
     body.append(f"status = app.wait({instances[0].instance_id!r})")
-    body.append(f"assert status.runtime_status.name == {ended.status.wire_name!r}")
+    # The output of a failed run is its error.
+    body.append(f"assert status.runtime_status.name == {ended.status.wire_name!r}, status.output")
     if ended.status is RuntimeStatus.COMPLETED:
         body.append(f"assert status.output == {_literal(_value(ended.result))}")
     indented = "\n".join(f"    {line}".rstrip() for text in lines for line in text.split("\n"))
@@ -155,7 +159,8 @@ def _start_lines(instance_id: str, started: ExecutionStarted) -> Iterator[str]:
     # The SDK's client encodes inputs twice, HTTP clients once; the test must store the same text.
     is_text, value = _decoded(started.input)
     if started.input is not None and not is_text:
-        yield f'app.post("{_MANAGEMENT}/orchestrators/{started.name}/{instance_id}", json={_literal(value)})'
+        path = f"{_MANAGEMENT}/orchestrators/{_segment(started.name)}/{_segment(instance_id)}"
+        yield f"app.post({path!r}, json={_literal(value)})"
         return
     given = "" if started.input is None else f", client_input={_literal(value)}"
     yield f"app.client.start_new({started.name!r}, instance_id={instance_id!r}{given})"
@@ -172,7 +177,7 @@ def _event_lines(instance_id: str, history: Sequence[HistoryEvent], started: Exe
                 if is_text or event.input is None:
                     line = f"app.client.raise_event({instance_id!r}, {name!r}, {_literal(value)})"
                 else:
-                    path = f"{_MANAGEMENT}/instances/{instance_id}/raiseEvent/{name}"
+                    path = f"{_MANAGEMENT}/instances/{_segment(instance_id)}/raiseEvent/{_segment(name)}"
                     line = f"app.post({path!r}, json={_literal(value)})"
             case ExecutionTerminated():
                 line = f"app.client.terminate({instance_id!r}, {event.input or ''!r})"
@@ -217,6 +222,21 @@ def _literal(value: Any) -> str:
 def _slug(text: str) -> str:
     # Part of a file name and of a Python name.
     return re.sub(r"\W+", "_", text.lower(), flags=re.ASCII).strip("_") or "run"
+
+
+def _python_names(activities: Iterable[str]) -> Mapping[str, str]:
+    """Return a part of a Python name for each activity. Names such as `say-hi` and `say_hi` would get the same one."""
+    names: dict[str, str] = {}
+    for activity in activities:
+        slug = _slug(activity)
+        numbered = (f"{slug}_{number}" for number in count(2))
+        names[activity] = next(name for name in chain([slug], numbered) if name not in names.values())
+    return names
+
+
+def _segment(text: str) -> str:
+    # The durable API decodes a path twice, so that %41 in an id would become A.
+    return quote(quote(text, safe="") if set("%+") & set(text) else text, safe="")
 
 
 def _docstring(text: str) -> str:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any, Final, NamedTuple
 
 from emulator.telemetry.span_context import SpanContext
-from emulator.telemetry.spans import Attribute, Span, SpanKind
+from emulator.telemetry.spans import Attribute, Span, SpanKind, unix_nanoseconds
 
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 # The attribute with which samplers of Azure Monitor tell its exporter the percentage.
 _SAMPLE_RATE: Final = "_MS.sampleRate"
 _INVOCATIONS: Final = "Microsoft.Azure.WebJobs"
@@ -68,8 +67,8 @@ def span_members(span: Span, percentage: float) -> dict[str, Any]:
         "traceId": span.context.trace_id,
         "spanId": span.context.span_id,
         "parentId": span.parent_id,
-        "start": _nanoseconds(span.started_at),
-        "end": _nanoseconds(span.ended_at),
+        "start": unix_nanoseconds(span.started_at),
+        "end": unix_nanoseconds(span.ended_at),
         "attributes": attributes,
         "error": span.error,
     }
@@ -88,7 +87,7 @@ def line_members(line: Line) -> dict[str, Any]:
         }
     )
     return {
-        "time": _nanoseconds(line.time),
+        "time": unix_nanoseconds(line.time),
         "level": line.level,
         "category": line.category,
         # The exporter takes the message of an exception from here.
@@ -97,7 +96,3 @@ def line_members(line: Line) -> dict[str, Any]:
         "traceId": None if line.context is None else line.context.trace_id,
         "spanId": None if line.context is None else line.context.span_id,
     }
-
-
-def _nanoseconds(moment: datetime) -> int:
-    return (moment - _EPOCH) // timedelta(microseconds=1) * 1000

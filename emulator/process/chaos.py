@@ -15,7 +15,7 @@ from emulator.chaos import violations as broken_rules
 from emulator.chaos.activity_runs import ActivityRuns, read_runs, recording_activities
 from emulator.chaos.app_check import check_app
 from emulator.chaos.plan import FaultPlan, Injected
-from emulator.chaos.report import report_text
+from emulator.chaos.report import MISTAKE, report_text
 from emulator.chaos.storage import Crash, around_account
 from emulator.clock import Clock, SystemClock
 from emulator.config.connections import BuiltinConnection
@@ -119,7 +119,8 @@ async def _report(options: ChaosOptions, configuration: Configuration) -> str:
     try:
         async with open_accounts(configuration.settings, clock) as accounts:
             # Instances may still wait for something that the next start of azemu brings.
-            rules = broken_rules.report(await check_app(configuration, accounts, clock, settled=False))
+            violations = await check_app(configuration, accounts, clock, settled=False)
+            rules = broken_rules.report(violations) + (f"\n{MISTAKE}" if violations else "")
     except EmulatorError as error:
         rules = f"The rules of the task hub could not be checked: {error}"
     return report_text(options.seed, faults, rules, read_runs(options.folder / _RUNS).repeated())

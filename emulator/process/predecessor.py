@@ -3,7 +3,8 @@
 When a supervisor is killed, its host process needs a moment to notice that and to end. A new start waits for it instead
 of failing because the port is in use. Two lock files per port show this situation, on all operating systems: one is
 held by the supervisor, the other one by the host process. There are none for port 0 (any free port), because no other
-start can ask for the same port.
+start can ask for the same port. A host process that still loads its modules holds no lock yet, but has inherited the
+listening sockets: then the record of the killed host shows that it is its.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from emulator.clock import Clock
+from emulator.listening import PortUnavailable, listening_sockets
 from emulator.storage.file_lock import try_lock
 from emulator.storage.gitignore import hide_from_git
 
@@ -36,7 +38,7 @@ def supervising_lock(app: Path, port: int) -> Iterator[bool]:
         yield held
 
 
-async def wait_for_predecessor(app: Path, port: int, clock: Clock) -> None:
+async def wait_for_predecessor(app: Path, address: str, port: int, clock: Clock) -> None:
     """Wait until a host process whose supervisor was killed has ended. Return at once if there is none.
 
     Returns after ten seconds in any case; the port is then reported as in use.
@@ -46,9 +48,28 @@ async def wait_for_predecessor(app: Path, port: int, clock: Clock) -> None:
             return
     for _ in range(int(_WAIT_SECONDS / _PAUSE_SECONDS)):
         with serving_lock(app, port) as ended:
-            if ended:
+            if ended and not _left_port_in_use(app, address, port):
                 return
         await clock.sleep(_PAUSE_SECONDS)
+
+
+def _left_port_in_use(app: Path, address: str, port: int) -> bool:
+    """Return whether a host of the app was killed on this port, and the port is still in use."""
+    record = app / PORTS_FOLDER / f"{port}.json"
+    try:
+        # A host that stops removes its record, and one that runs holds this lock.
+        if not port or not record.exists():
+            return False
+        with try_lock(record.with_suffix(".alive")) as lock:
+            if lock is None:
+                return False
+        for listener in listening_sockets(address, port):
+            listener.close()
+    except OSError:
+        return False  # As in `_locked`.
+    except PortUnavailable as error:
+        return error.in_use
+    return False
 
 
 @contextmanager

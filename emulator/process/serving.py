@@ -25,6 +25,7 @@ from emulator.host.console.banner import (
     print_manual_functions,
     print_ready_again,
     print_stopping,
+    print_without_functions,
 )
 from emulator.host.console.output import Console, LevelRules, Style, console_logging
 from emulator.host.http_options import HttpOptions
@@ -152,7 +153,9 @@ async def serve(
 
 def _print_started(console: Console, app: App, configuration: Configuration, *, announce: bool) -> None:
     if not announce:
-        if app.host.status.state is not HostState.ERROR:
+        if app.host.status.errors and not app.host.catalog.functions:
+            print_without_functions(console)
+        elif app.host.status.state is not HostState.ERROR:
             print_ready_again(console, app.host.catalog.functions)
         return
     from emulator.host.site import secrets_folder
@@ -199,7 +202,7 @@ def serve_alone(
         exit_after(LONGEST_STOP_SECONDS, exit_codes.INTERRUPTED)
 
     async def run_host(app_loop: AppLoop) -> None:
-        await wait_for_predecessor(configuration.root, configuration.port, clock)
+        await wait_for_predecessor(configuration.root, configuration.address, configuration.port, clock)
         async with open_app_storage(configuration, clock=clock, print_line=console.print) as storage:
             print_banner(console, storage=storage.description)
             os.chdir(configuration.root)

@@ -101,7 +101,7 @@ class _Supervisor:
         self._stacks_file: Path
 
     async def run(self) -> int:
-        await wait_for_predecessor(self._root, self._configuration.port, self._clock)
+        await wait_for_predecessor(self._root, self._configuration.address, self._configuration.port, self._clock)
         with ExitStack() as stack:
             stack.enter_context(self._listening)
             stack.enter_context(supervising_lock(self._root, self._configuration.port))

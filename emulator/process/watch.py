@@ -20,6 +20,7 @@ from typing import Final, Literal
 
 from emulator.clock import Clock
 from emulator.config.hostjson import HostOptions
+from emulator.regular_files import read_regular
 
 SCAN_INTERVAL_SECONDS = 0.5
 # Editors write a file in several steps. A restart between two of them would load half a file.
@@ -147,7 +148,7 @@ def scan(root: Path, rules: WatchRules, known: Mapping[Path, FileState] | None =
             digest = None
             if size <= _MAX_COMPARED_BYTES:
                 with suppress(OSError):  # It was deleted meanwhile, or may not be read.
-                    digest = hashlib.sha1(path.read_bytes(), usedforsecurity=False).digest()
+                    digest = hashlib.sha1(read_regular(path), usedforsecurity=False).digest()
             state = FileState(modified, size, digest)
         found[path] = state
     return found

@@ -6,8 +6,9 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
+from emulator.config.hostjson import DEFAULT_CONTENT
 from emulator.config.settings import FILE_NAME as SETTINGS_FILE
 from emulator.config.settings import has_app
 from emulator.errors import ConfigurationError
@@ -91,12 +92,12 @@ def create_app(new: NewApp) -> Written:
 def _own_files(new: NewApp) -> Mapping[str, str]:
     """Return the files that belong to the app alone, by their path in its folder."""
     template = new.template
-    host = {
-        "version": "2.0",
+    host: dict[str, Any] = {
+        "version": DEFAULT_CONTENT["version"],
         # As Core Tools writes it: Application Insights gets samples, but every request.
         "logging": {"applicationInsights": {"samplingSettings": {"isEnabled": True, "excludedTypes": "Request"}}},
         # Needed by all triggers but HTTP and timer, and by Durable Functions.
-        "extensionBundle": {"id": "Microsoft.Azure.Functions.ExtensionBundle", "version": "[4.*, 5.0.0)"},
+        "extensionBundle": DEFAULT_CONTENT["extensionBundle"],
     }
     if template.is_durable:
         # Apps that share a storage account, as all that use Azurite do, must not share a task hub.

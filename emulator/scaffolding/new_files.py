@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from emulator.errors import ConfigurationError
+from emulator.regular_files import read_regular
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,39 +30,45 @@ class Written:
 def write_all(contents: Mapping[Path, bytes]) -> tuple[tuple[Path, ...], tuple[Path, ...]]:
     """Write files, with the folders that they need. Return which were created and which were changed.
 
-    Each file is replaced as a whole, so that no editor or host sees half of it. Raises ConfigurationError.
+    Each file is replaced as a whole, so that no editor or host sees half of it. Raises ConfigurationError; unless the
+    error is one of the replacements themselves, no file has changed then.
     """
+    # What is usually wrong, such as a full disk or a folder that is read only, shows before the first replacement.
+    ready: list[tuple[Path, Path, Path]] = []
     created: list[Path] = []
-    changed: list[Path] = []
-    for path, content in contents.items():
-        is_new = not path.exists()
-        # A file that stays the same must neither be reported nor restart a running host.
-        if not is_new and path.is_file() and path.read_bytes() == content:
-            continue
-        # A link stays a link.
-        target = path.resolve()
-        # In the same folder, because a replacement is atomic within one file system only.
-        temporary = target.with_name(f".{target.name}.azemu-new")
-        try:
+    path = Path()
+    try:
+        for path, content in contents.items():
+            is_new = not path.exists()
+            # A file that stays the same must neither be reported nor restart a running host.
+            if path.is_file() and path.read_bytes() == content:
+                continue
+            # A link stays a link.
+            target = path.resolve()
             target.parent.mkdir(parents=True, exist_ok=True)
+            # In the same folder, because a replacement is atomic within one file system only.
+            temporary = target.with_name(f".{target.name}.azemu-new")
+            ready.append((path, temporary, target))
             temporary.write_bytes(content)
             # A script that can be executed stays so.
             if not is_new:
                 temporary.chmod(target.stat().st_mode)
+            created += [path] if is_new else []
+        for path, temporary, target in ready:  # noqa: B007 - the message of an error names it
             os.replace(temporary, target)
-        except OSError as error:
+    except OSError as error:
+        for _, temporary, _ in ready:
             with suppress(OSError):
                 temporary.unlink()
-            raise ConfigurationError(f"'{path}' cannot be written: {error.strerror}.") from None
-        (created if is_new else changed).append(path)
-    return tuple(created), tuple(changed)
+        raise ConfigurationError(f"'{path}' cannot be written: {error.strerror}.") from None
+    return tuple(created), tuple(path for path, _, _ in ready if path not in created)
 
 
 def read_text(path: Path) -> str:
     """Return the text of a file; empty if there is none. Raises ConfigurationError."""
     try:
         # Not Path.read_text, which changes the line ends.
-        return path.read_bytes().decode()
+        return read_regular(path).decode()
     except FileNotFoundError:
         return ""
     except (OSError, UnicodeDecodeError) as error:

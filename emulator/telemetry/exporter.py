@@ -18,11 +18,12 @@ from emulator.bound_aiohttp import BoundSession
 from emulator.clock import Clock
 from emulator.telemetry.batches import Batches, Outcome, sending
 from emulator.telemetry.otlp_format import trace_request
-from emulator.telemetry.otlp_options import OtlpTarget
+from emulator.telemetry.otlp_options import OtlpTarget, shown_url
 from emulator.telemetry.spans import Span
 
 # Statuses after which OTLP/HTTP demands another attempt. All others mean that the collector refuses the request.
 _RETRYABLE: Final = frozenset((429, 502, 503, 504))
+_REDIRECTIONS: Final = frozenset((301, 302, 303, 307, 308))
 
 
 @asynccontextmanager
@@ -37,12 +38,19 @@ async def exporting(target: OtlpTarget, clock: Clock) -> AsyncIterator[Callable[
             body = json.dumps(trace_request(target.resource, batch)).encode()
             try:
                 timeout = aiohttp.ClientTimeout(total=seconds)
-                async with session.post(target.url, data=body, timeout=timeout) as response:
-                    status = response.status
+                # Another server must not get the headers, which may contain the key of this one.
+                post = session.post(target.url, data=body, timeout=timeout, allow_redirects=False)
+                async with post as response:
+                    status, location = response.status, response.headers.get("Location", "")
             except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
-                return Outcome(f"does not respond ({str(error) or type(error).__name__})", batch)
+                # The client's own text has lines, and the URL with its password.
+                reason = error.message if isinstance(error, aiohttp.ClientResponseError) else str(error)
+                return Outcome(f"does not respond ({' '.join(reason.split())[:200] or type(error).__name__})", batch)
             if status in _RETRYABLE:
                 return Outcome(f"answers with status {status}", batch)
+            if status in _REDIRECTIONS:
+                shown = f" to {shown_url(location)}" if location.isprintable() and location else ""
+                return Outcome(f"redirects{shown} (status {status}), which is not followed", refused=len(batch))
             if status >= 300:
                 return Outcome(f"refuses spans with status {status}", refused=len(batch))
             return Outcome()
@@ -50,7 +58,7 @@ async def exporting(target: OtlpTarget, clock: Clock) -> AsyncIterator[Callable[
         batches = Batches(
             post,
             clock,
-            receiver=f"OpenTelemetry: the collector at {target.url}",
+            receiver=f"OpenTelemetry: the collector at {target.shown_url}",
             items="spans",
             advice=" azemu speaks OTLP over HTTP with JSON, usually at port 4318; port 4317 is for gRPC.",
         )

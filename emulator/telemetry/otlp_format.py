@@ -7,12 +7,10 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from emulator.telemetry.spans import Attribute, Span
+from emulator.telemetry.spans import Attribute, Span, unix_nanoseconds
 
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 # STATUS_CODE_ERROR. Without an error the status stays unset: OK is for the app to set (OpenTelemetry specification,
 # "Set Status").
 _STATUS_ERROR: Final = 2
@@ -47,8 +45,8 @@ def _span(span: Span) -> dict[str, Any]:
         "name": span.name,
         "kind": int(span.kind),
         # 64-bit integers are texts in this encoding.
-        "startTimeUnixNano": str(_nanoseconds(span.started_at)),
-        "endTimeUnixNano": str(_nanoseconds(span.ended_at)),
+        "startTimeUnixNano": str(unix_nanoseconds(span.started_at)),
+        "endTimeUnixNano": str(unix_nanoseconds(span.ended_at)),
         "attributes": _attributes(span.attributes),
         "status": {} if span.error is None else {"code": _STATUS_ERROR, "message": span.error},
     }
@@ -67,8 +65,3 @@ def _value(value: Attribute) -> dict[str, Any]:
     if isinstance(value, float):
         return {"doubleValue": value}
     return {"stringValue": value}
-
-
-def _nanoseconds(moment: datetime) -> int:
-    # In integers, because a float has too few digits for nanoseconds since 1970.
-    return (moment - _EPOCH) // timedelta(microseconds=1) * 1000

@@ -6,6 +6,7 @@ Source: OpenTelemetry specification, "OpenTelemetry Protocol Exporter" and "Envi
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -19,15 +20,22 @@ _PATH: Final = "/v1/traces"
 _ENDPOINT: Final = "OTEL_EXPORTER_OTLP_ENDPOINT"
 _TRACES_ENDPOINT: Final = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"
 _HEADERS: Final = ("OTEL_EXPORTER_OTLP_HEADERS", "OTEL_EXPORTER_OTLP_TRACES_HEADERS")
+_HEADER_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_CONTROL: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+_NOT_IN_URL: Final = re.compile(r"[\s\x00-\x1f\x7f\ud800-\udfff]")
 _RESOURCE: Final = "OTEL_RESOURCE_ATTRIBUTES"
 _SERVICE: Final = "OTEL_SERVICE_NAME"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OtlpTarget:
-    """A collector. `url`: of the requests with spans. `resource`: attributes of this process."""
+    """A collector. `url`: of the requests with spans. `resource`: attributes of this process.
+
+    `shown_url`: for messages, without parts that may be secrets.
+    """
 
     url: str
+    shown_url: str
     headers: Mapping[str, str]
     resource: Mapping[str, Attribute]
 
@@ -55,7 +63,15 @@ def otlp_target(
     headers: dict[str, str] = {}
     # The variable for traces is the last one, so its headers win.
     for name in _HEADERS:
-        headers |= _pairs(get(name) or "", name)
+        pairs = _pairs(get(name) or "", name)
+        # A request could never be sent with such a header. Its value may be a secret, so it is not shown.
+        for header, value in pairs.items():
+            if _HEADER_NAME.fullmatch(header) is None or _CONTROL.search(value):
+                raise ConfigurationError(
+                    f"{name}: {header!a} cannot be sent as an HTTP header. Its name must consist of letters, digits "
+                    "and hyphens, and its value must not have control characters such as line ends."
+                )
+        headers |= pairs
     resource: dict[str, Attribute] = {
         "service.name": get("WEBSITE_SITE_NAME") or service,
         "service.version": version,
@@ -67,18 +83,33 @@ def otlp_target(
     }
     if configured := get(_SERVICE):
         resource["service.name"] = configured
-    return OtlpTarget(url=_traces_url(url, source), headers=headers, resource=resource)
+    traces_url = _traces_url(url, source)
+    return OtlpTarget(url=traces_url, shown_url=shown_url(traces_url), headers=headers, resource=resource)
+
+
+def shown_url(url: str) -> str:
+    """Return a URL without user name, password, query and fragment, in which keys of services may be."""
+    try:
+        parts = urlsplit(url.strip())
+    except ValueError:
+        parts = None
+    if parts is None or not parts.scheme or not parts.netloc:
+        # Behind the last @ there is no password in any reading of the text.
+        return url.strip().rpartition("@")[2].partition("?")[0]
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="").geturl()
 
 
 def _traces_url(url: str, source: str) -> str:
     try:
         parts = urlsplit(url.strip())
         valid = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port is None or parts.port > 0)
+        # Also what no request can be sent to, such as a host name with blanks or with a label of 64 letters.
+        valid = valid and not _NOT_IN_URL.search(url.strip()) and bool((parts.hostname or "").encode("idna"))
     except ValueError:
         valid = False
     if not valid:
         raise ConfigurationError(
-            f"{source}: '{url}' is not the URL of a collector. Use one such as {DEFAULT_ENDPOINT}."
+            f"{source}: '{shown_url(url)}' is not the URL of a collector. Use one such as {DEFAULT_ENDPOINT}."
         )
     # As the specification says: this variable has the whole URL, the other one its beginning.
     if source == _TRACES_ENDPOINT or parts.path.endswith(_PATH):

@@ -12,8 +12,8 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Final
 
-# version-trace-span-flags. All versions are accepted, as the W3C recommendation demands of readers.
-_TRACE_PARENT: Final = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})")
+# version-trace-span-flags. Later versions may have more parts.
+_TRACE_PARENT: Final = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
 _SAMPLED: Final = 1
 
 
@@ -28,11 +28,14 @@ class SpanContext:
 
     @classmethod
     def parse(cls, trace_parent: str | None, trace_state: str | None = None) -> SpanContext | None:
-        """Read the header `traceparent`; None if it is missing or no such text."""
+        """Read the header `traceparent`; None if it is missing or invalid. All versions are accepted but ff."""
         match = _TRACE_PARENT.fullmatch(trace_parent or "")
         if match is None:
             return None
-        trace_id, span_id, flags = match.groups()
+        version, trace_id, span_id, flags, more = match.groups()
+        # Ids of zeros stand for no span. Taken for one, all requests of such a caller would be a single trace.
+        if version == "ff" or (version == "00" and more) or not int(trace_id, 16) or not int(span_id, 16):
+            return None
         return cls(trace_id, span_id, bool(int(flags, 16) & _SAMPLED), trace_state or "")
 
     @property

@@ -12,13 +12,22 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
+from typing import Final
 
 from emulator.clock import Clock
 from emulator.ids import NewId
 from emulator.telemetry.span_context import SpanContext
 
 Attribute = str | int | float | bool
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def unix_nanoseconds(moment: datetime) -> int:
+    """Return a time as OpenTelemetry writes it: nanoseconds since 1970."""
+    # In integers, because a float has too few digits for that.
+    return (moment - _EPOCH) // timedelta(microseconds=1) * 1000
 
 
 class SpanKind(enum.IntEnum):

@@ -29,6 +29,7 @@ from emulator.host.sending import (
 from emulator.host.supplied_inputs import supplied_value
 from emulator.storage.port import StorageAccount
 from emulator.testing.client import durable_client
+from emulator.testing.errors import check_instance_id
 from emulator.testing.host_thread import HostThread, RunningApp
 from emulator.testing.http import Answer
 from emulator.testing.manual import Invoked, check_is_timer, run_manually, send_event, supply_input
@@ -73,6 +74,7 @@ class AppUnderTest:
         end within that time, or cannot end: nothing is left that could continue it, or only timer functions,
         whose runs do not.
         """
+        check_instance_id(instance_id)
         patience = _CHAOS_PATIENCE if self._thread.has_chaos else timedelta(0)
         work = wait_for_end(self._running.hub, self._thread.clock, self._running.explain, instance_id, within, patience)
         await self._run(f'wait for the end of instance "{instance_id}"', work)
@@ -81,6 +83,7 @@ class AppUnderTest:
 
     async def history(self, instance_id: str) -> Sequence[HistoryEvent]:
         """Return the history of the instance's last execution, including large payloads."""
+        check_instance_id(instance_id)
         return await self._run(f'read the history of "{instance_id}"', self._running.hub.history(instance_id))
 
     # Triggers ----------------------------------------------------------------------------------------------------

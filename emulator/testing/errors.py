@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
 from datetime import timedelta
 
@@ -25,6 +26,26 @@ class NothingLeft(EmulatorError):
         super().__init__(
             f'Waited for the end of instance "{instance_id}", but it {state}, and {reason}.{waits} {advice}'
         )
+
+
+class NotAnInstanceId(EmulatorError, TypeError):
+    """What a test has given as the id of an instance is not text."""
+
+    def __init__(self, value: object) -> None:
+        if inspect.isawaitable(value):
+            advice = "`await` is missing: write `await client.start_new(…)`, which then returns the id."
+        else:
+            advice = "client.start_new returns the id; a status object has it as `instance_id`."
+        super().__init__(f"The id of an instance is text, but this one is of the type {type(value).__name__}. {advice}")
+
+
+def check_instance_id(value: object) -> None:
+    """Refuse what is not the id of an instance. Raises NotAnInstanceId."""
+    if inspect.iscoroutine(value):
+        # Otherwise Python warns later that it was never awaited, which says less than the error.
+        value.close()
+    if not isinstance(value, str):
+        raise NotAnInstanceId(value)
 
 
 class TookTooLong(EmulatorError):

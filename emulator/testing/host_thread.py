@@ -191,7 +191,8 @@ class HostThread:
         if begun is not None and (passed := self.clock.now() - begun) > timedelta(seconds=seconds):
             explanation += (
                 f"\nMeanwhile virtual time advanced by {passed}. An orchestration that never ends (continue_as_new) "
-                "needs a limit: wait(…, within=…) or advance(…)."
+                "needs a limit: wait(…, within=…) or advance(…). One that loops hundreds of times should continue as "
+                "new: each episode replays the whole history, on Azure, too, and takes longer than the one before."
             )
         return TookTooLong(doing, seconds, explanation)
 

@@ -11,6 +11,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from emulator.clock import Clock
+from emulator.durable.core.identity import FunctionKind
+from emulator.extensions.durable.functions import TRIGGERS, name_of
 from emulator.testing.errors import UnknownActivity
 from emulator.testing.observers.leftover_work import LeftoverWork
 from emulator.testing.observers.log_capture import LogCapture
@@ -22,23 +24,26 @@ from emulator.worker.port import Datum, FunctionMetadata, Invocation, Returned, 
 
 Fake = Callable[..., Any]
 
-_ACTIVITY_TRIGGER = "activitytrigger"
-
 
 class ActivityOverrides:
     """The overrides that the test has set. Callable on any thread."""
 
     def __init__(self) -> None:
+        # By the name of the function. `_called`: that name, by the lower-case name by which orchestrators call it.
         self._activities: dict[str, FunctionMetadata] = {}
+        self._called: dict[str, str] = {}
         self._failures: defaultdict[str, deque[BaseException]] = defaultdict(deque)
         self._fakes: dict[str, Fake] = {}
 
     def functions_loaded(self, functions: Sequence[FunctionMetadata]) -> None:
         """Note the app's activities."""
-        self._activities = {
-            function.name: function
-            for function in functions
-            if any(binding.type.lower() == _ACTIVITY_TRIGGER for binding in function.bindings)
+        triggers = [
+            (function, binding) for function in functions for binding in function.bindings if binding.is_trigger
+        ]
+        found = [pair for pair in triggers if TRIGGERS.get(pair[1].type.lower()) is FunctionKind.ACTIVITY]
+        self._activities = {function.name: function for function, _ in found}
+        self._called = {
+            name_of(FunctionKind.ACTIVITY, function.name, trigger).lower(): function.name for function, trigger in found
         }
 
     def fail(self, name: str, times: int, error: BaseException) -> None:
@@ -65,11 +70,11 @@ class ActivityOverrides:
         return None if fake is None else (fake, self._activities[name])
 
     def _known_name(self, name: str) -> str:
-        # Ignoring case, as the host looks up activities.
-        for known_name in self._activities:
-            if known_name.lower() == name.lower():
-                return known_name
-        raise UnknownActivity(name, sorted(self._activities))
+        # Ignoring case, as the host looks up activities. The name of the function is accepted, too.
+        names = {known.lower(): known for known in self._activities} | self._called
+        if name.lower() not in names:
+            raise UnknownActivity(name, sorted(self._activities))
+        return names[name.lower()]
 
 
 @dataclass(frozen=True, slots=True)

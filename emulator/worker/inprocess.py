@@ -39,6 +39,7 @@ from emulator.worker.port import FunctionFailed, FunctionMetadata, Invocation, L
 from emulator.worker.running_calls import RunningCalls
 from emulator.worker.sdk_patches.http_sessions import close_session_of_this_loop
 from emulator.worker.streaming import HttpStreaming
+from emulator.worker.switches import is_on
 from emulator.worker.threads import FunctionThreadPool, thread_limit
 from emulator.worker.tracing import Traced, trace
 from emulator.worker.user_functions import orchestrator_function
@@ -49,9 +50,6 @@ T = TypeVar("T")
 
 WrapFunction = Callable[[FunctionMetadata, Callable[..., Any]], Callable[..., Any]]
 """Returns the callable to use instead of a user's function. It takes the same arguments and returns the same."""
-
-# The official worker accepts more words for "on" than the host does.
-_ON = frozenset(("1", "true", "t", "yes", "y"))
 
 # Real seconds. An ASGI app that does not answer lifespan.shutdown must not hold up the host's stop for longer.
 _SHUTDOWN_SECONDS = 1.0
@@ -84,9 +82,9 @@ class InProcessWorker:
         self._threads = FunctionThreadPool(thread_limit(settings, _log.warning))
         self._running = RunningCalls()
         self._stack = ExitStack()
-        self._logs = UserLogs(on_log, debug=_is_on(settings, "PYTHON_ENABLE_DEBUG_LOGGING"))
+        self._logs = UserLogs(on_log, debug=is_on(settings.get("PYTHON_ENABLE_DEBUG_LOGGING")))
         self._app_loop = app_loop or AppLoop()
-        self._extensions = WorkerExtensions() if _is_on(settings, worker_extensions.ENABLE_SETTING) else None
+        self._extensions = WorkerExtensions() if is_on(settings.get(worker_extensions.ENABLE_SETTING)) else None
         self._app: func.FunctionRegister | None = None
         self._functions: Mapping[str, LoadedFunction] = {}
         # Without the wrappers of tests, which observe invocations.
@@ -280,10 +278,6 @@ class InProcessWorker:
                 await app.middleware.notify_shutdown()
             except Exception:
                 _log.exception("The ASGI app's shutdown failed")
-
-
-def _is_on(settings: Mapping[str, str], name: str) -> bool:
-    return settings.get(name, "").lower() in _ON
 
 
 async def _result_of(future: Future[T]) -> T | asyncio.CancelledError:

@@ -20,6 +20,7 @@ from typing import Any
 
 import azure.functions as func
 
+from emulator.regular_files import read_regular_text
 from emulator.worker.port import FunctionMetadata
 from emulator.worker.user_functions import user_function
 
@@ -145,6 +146,6 @@ def scripts_with_an_app(root: Path) -> list[str]:
     names = []
     for file in sorted(root.glob("*.py")):
         with suppress(OSError):
-            if _CREATES_APP.search(file.read_text(encoding="utf-8", errors="replace")):
+            if _CREATES_APP.search(read_regular_text(file, errors="replace")):
                 names.append(file.name)
     return names

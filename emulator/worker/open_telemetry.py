@@ -13,17 +13,17 @@ from typing import Final
 
 from emulator.logs import get_logger
 from emulator.worker.port import Invocation
+from emulator.worker.switches import is_on
 
 _PACKAGE: Final = "azure-monitor-opentelemetry"
 _SWITCHES: Final = ("PYTHON_APPLICATIONINSIGHTS_ENABLE_TELEMETRY", "PYTHON_ENABLE_OPENTELEMETRY")
-_ON: Final = frozenset(("1", "true", "t", "yes", "y"))
 
 _log = get_logger(__name__)
 
 
 def switch_of(get: Callable[[str], str | None]) -> str | None:
     """Return the setting that asks for OpenTelemetry in the app's process; None: none does. `get`: reads a setting."""
-    return next((name for name in _SWITCHES if (get(name) or "").strip().lower() in _ON), None)
+    return next((name for name in _SWITCHES if is_on(get(name))), None)
 
 
 def sends_user_lines(get: Callable[[str], str | None]) -> bool:

@@ -175,6 +175,12 @@ async def test_an_instance_is_started_gets_an_event_and_is_purged(visitor: Visit
     await page.get_by_role("region", name="Chosen task").get_by_text("which was never raised").wait_for()
     await page.get_by_role("tab", name="Source").click()
     await page.locator(".source .current", has_text="wait_for_external_event").wait_for()
+    await visitor.open("instances")
+    await page.get_by_role("button", name="Why waiting?").click()
+    waiting = page.get_by_role("table", name="Waiting instances").get_by_role("row", name="asked")
+    assert 'waits for the event "decision"' in await waiting.inner_text()
+    await waiting.get_by_role("link", name="asked").click()
+    await reason.wait_for()
     await visitor.picture("instance-waiting")
     await page.get_by_role("button", name="Raise event").click()
     assert await dialog.get_by_label("Event").input_value() == "decision"
@@ -276,7 +282,10 @@ async def test_an_instance_is_forked_with_another_event_and_its_run_is_used(visi
     assert (await app.wait("forked")).output == '{"by": "bob"}'
     assert (await app.wait("to-fork")).output == '{"by": "ada"}'
 
-    await page.get_by_role("button", name="Export, replay").click()
+    await page.get_by_role("button", name="Export, fork, replay").click()
+    await dialog.get_by_role("button", name="Choose the event in the history").click()
+    await page.get_by_role("tab", name="History", selected=True).wait_for()
+    await page.get_by_role("button", name="Export, fork, replay").click()
     await dialog.get_by_role("button", name="Replay", exact=True).click()
     # The replay is a process of its own.
     await dialog.get_by_text("The code follows the history: 2 episodes agree.").wait_for(timeout=60_000)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,9 @@ from emulator.host.http.keys.key_store import HOST_SYSTEM_KEYS
 from emulator.host.site import open_keys
 from emulator.testing import start
 from tests.browser.conftest import ATTACK, PATIENCE_MILLISECONDS, Visitor, visiting
-from tests.running_apps import run_app, write_app
+from tests.dashboard.conftest import APP, HUB
+from tests.running_apps import DURABLE_APP, run_app, write_app
+from tests.storage_calls import StorageCalls
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 
@@ -151,22 +154,62 @@ async def test_the_keyboard_reaches_the_pages(visitor: Visitor) -> None:
     await page.get_by_role("heading", name="shop").wait_for()
 
 
-async def test_tabs_in_the_background_keep_no_connection(visitor: Visitor) -> None:
-    # A browser has six for a host; each tab takes two or three while it is seen.
+async def test_pages_say_that_the_storage_does_not_respond(visitor: Visitor, tmp_path: Path) -> None:
+    calls, released = StorageCalls(), asyncio.Event()
+
+    async def wait_until_released() -> None:
+        await released.wait()
+
+    folder = write_app(tmp_path / "shop", DURABLE_APP, APP, host=HUB)
+    async with run_app(folder, around_account=calls.around) as app:
+        await app.post("/api/start?id=order-1")
+        context = await visitor.page.context.browser.new_context()
+        context.set_default_timeout(PATIENCE_MILLISECONDS)
+        home, instance = await context.new_page(), await context.new_page()
+        await home.goto(f"{app.url}/azemu/")
+        await home.get_by_role("table", name="Queues").get_by_text("dashhub-workitems").wait_for()
+        # Calls have no answer, as of an Azurite that is frozen.
+        calls.before_failing = wait_until_released
+        calls.cut_off = True
+        await instance.goto(f"{app.url}/azemu/#/instances/order-1")
+        await home.get_by_role("alert").get_by_text("The page shows data of").wait_for()
+        assert await home.get_by_text("dashhub-workitems").count() == 1
+        await instance.get_by_role("alert").get_by_text("does not respond, or takes long").wait_for()
+        # They end with an error, as after a timeout or the end of Azurite.
+        released.set()
+        await home.get_by_text("the test has cut the storage off").first.wait_for()
+        assert await home.get_by_text("has not been created yet").count() == 0
+        await instance.get_by_role("heading", name="order-1").wait_for()
+        await instance.get_by_role("alert").get_by_text("the test has cut the storage off").wait_for()
+        calls.cut_off = False
+        await instance.get_by_role("tab", name="Timeline").wait_for()
+        await home.get_by_role("table", name="Queues").get_by_text("dashhub-workitems").wait_for()
+        assert await instance.get_by_role("alert").count() == 0
+        await context.close()
+
+
+async def test_many_windows_share_the_connections_of_the_browser(visitor: Visitor) -> None:
+    # A browser has six for a host; each page would take two or three for itself.
     context = await visitor.page.context.browser.new_context()
     hide = "value => { Object.defineProperty(document, 'hidden', { configurable: true, get: () => value });"
     hide += " document.dispatchEvent(new Event('visibilitychange')); }"
     tabs = []
-    for _ in range(5):
+    for _ in range(4):
         tab = await context.new_page()
-        tab.set_default_timeout(8000)
+        tab.set_default_timeout(PATIENCE_MILLISECONDS)
         await tab.goto(f"{visitor.app.dashboard_url}#/instances")
         await tab.get_by_role("heading", name="Instances").wait_for()
         await tab.get_by_label("Search ids and names").wait_for()
-        await tab.evaluate(hide, True)
         tabs.append(tab)
-    # One that is seen again shows what has happened meanwhile.
+    # All of them follow what happens; those that have no stream look from time to time.
+    await visitor.app.post("/api/start?id=for-all-windows")
+    for tab in tabs:
+        await tab.get_by_role("link", name="for-all-windows").wait_for()
+    # One that is hidden leaves its connections to the others, and shows later what has happened meanwhile.
+    await tabs[0].evaluate(hide, True)
     await visitor.app.post("/api/start?id=in-the-background")
+    await tabs[3].get_by_role("link", name="in-the-background").wait_for()
+    assert await tabs[0].get_by_role("link", name="in-the-background").count() == 0
     await tabs[0].evaluate(hide, False)
     await tabs[0].get_by_role("link", name="in-the-background").wait_for()
     await context.close()

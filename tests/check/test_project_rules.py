@@ -9,6 +9,7 @@ import asyncio
 import json
 import os
 import sys
+import time
 from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
@@ -363,12 +364,23 @@ def test_funcignore(tmp_path: Path) -> None:
         ("file[0-9].py", ["file1.py"], ["filea.py"]),
         ("a?c", ["abc"], ["ac", "a/c"]),
         (".git*", [".github/x", ".gitignore"], ["git"]),
+        ("a/**", ["a/b", "a/b/c"], ["a", "b/a/c"]),
+        ("a/**/b*/**/c", ["a/b/c", "a/x/bb/y/c"], ["a/c", "a/x/b"]),
+        ("[^a]b", ["bb"], ["ab"]),
     ],
 )
 def test_patterns_of_ignore_files(pattern: str, excluded: list[str], included: list[str]) -> None:
     ignored = IgnoreFile(["# comment", "", pattern])
     assert [name for name in excluded if not ignored.excludes(name)] == []
     assert [name for name in included if ignored.excludes(name)] == []
+
+
+def test_patterns_take_linear_time() -> None:
+    ignored = IgnoreFile(["*a" * 30 + "b", "**/a/" * 30 + "b", "**" + "*a*?" * 30 + "b"])
+    started = time.thread_time()
+    assert not ignored.excludes("a" * 250)
+    assert not ignored.excludes("a/" * 250 + "c")
+    assert time.thread_time() - started < 1
 
 
 # Loading ---------------------------------------------------------------------------------------------------------
@@ -467,3 +479,46 @@ def test_named_pipes_are_not_read(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.txt")
     (tmp_path / "notes.txt").touch()
     assert [path.name for path in deployed_files(tmp_path, IgnoreFile([]))] == ["notes.txt"]
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("host.json", ["AZ501", "AZ503"]),
+        ("local.settings.json", ["AZ504"]),
+        ("requirements.txt", ["AZ103"]),
+        (".funcignore", ["AZ103"]),
+        (".gitignore", []),
+    ],
+)
+@pytest.mark.parametrize("kind", ["pipe", "folder", "endless"])
+def test_what_is_no_regular_file_is_named_and_not_read(
+    name: str, expected: list[str], kind: str, tmp_path: Path
+) -> None:
+    app = write_app(tmp_path, {**COMPLETE, "function_app.py": PLAIN})
+    (app / name).unlink(missing_ok=True)
+    if kind == "folder":
+        (app / name).mkdir()
+    elif sys.platform == "win32":
+        pytest.skip("Windows has no such files")
+    elif kind == "pipe":
+        os.mkfifo(app / name)
+    else:
+        (app / name).symlink_to("/dev/zero")
+    found = found_in(app, load=False)
+    assert [finding.code for finding in found if finding.file == name] == expected
+    reason = "Is a directory" if kind == "folder" else "Not a regular file"
+    if sys.platform != "win32":
+        assert all(reason in finding.message for finding in found if finding.code not in ("AZ503",))
+
+
+def test_a_file_without_an_end_is_not_read_as_a_whole(tmp_path: Path) -> None:
+    app = write_app(tmp_path, {**COMPLETE, "function_app.py": PLAIN})
+    for name in (".funcignore", "requirements.txt"):
+        with (app / name).open("wb") as file:
+            file.truncate(200 * 1024 * 1024)
+    messages = [(finding.file, finding.message) for finding in found_in(app, load=False)]
+    assert messages == [
+        (".funcignore", "The file cannot be read: Larger than 8 MB"),
+        ("requirements.txt", "The file cannot be read: Larger than 8 MB"),
+    ]

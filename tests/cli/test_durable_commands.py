@@ -42,13 +42,18 @@ def pay(context: df.DurableOrchestrationContext):
 def order(context: df.DurableOrchestrationContext):
     yield context.call_sub_orchestrator("pay")
 
+@app.orchestration_trigger(context_name="context")
+def count(context: df.DurableOrchestrationContext):
+    return (yield context.call_entity(df.EntityId("counter", "one"), "add", context.get_input()))
+
 @app.activity_trigger(input_name="amount")
 def charge(amount: int):
     raise ValueError("card declined")
 
 @app.entity_trigger(context_name="context")
 def counter(context: df.DurableEntityContext):
-    context.set_state(context.get_state(lambda: 0) + context.get_input())
+    context.set_state(context.get_state(lambda: 0) + int(context.get_input()))
+    context.set_result(context.get_state())
 """
 
 
@@ -297,7 +302,7 @@ def test_the_words_of_core_tools_are_understood(durable: Commands) -> None:
         (("list", "--connection", "Nowhere"), 1, "Unable to resolve the Azure Storage connection named 'Nowhere'."),
         (("list", "--status", "Done"), 2, "--status: 'Done' is not a status. Use Pending, Running"),
         (("list", "--since", "yesterday"), 2, "--since: 'yesterday' is not a time. Use a time such as"),
-        (("list", "--top", "-1"), 2, "--top: '-1' is not a whole number."),
+        (("list", "--top", "-1"), 2, "--top: '-1' is not a whole number from 0 to"),
         (("list", "--port", "1", "--storage", "builtin"), 2, "--port asks a host, and --storage none."),
         (("purge",), 2, "name the instances, choose them with a filter"),
         (("purge", "a", "--all"), 2, "either by their ids or by a filter"),
@@ -346,3 +351,49 @@ def test_a_hub_is_read_and_deleted_without_a_host(
     (other.app / "local.settings.json").write_text(json.dumps(settings))
     assert other("start", "greet", "Eve", "--id", "new-2").err.startswith("No host of this app is running. Using the ")
     assert other("list", "--hub", "Other").err.endswith("for another storage --storage STORAGE.\n")
+
+
+def test_commands_answer_while_the_app_cannot_be_loaded(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A syntax error during development does not hide the instances that wait for its repair."""
+    app = write_app(tmp_path, DURABLE_APP, APP)
+    commands = Commands(app, capsys)
+    with started(app, "--storage", "builtin", "--port", "0") as host:
+        host.wait_for("For detailed output")
+        assert commands("start", "approve", "--id", "order-1").code == 0
+        wait_for(commands, "order-1", "Running")
+        (app / "function_app.py").write_text("def (:\n")
+        host.wait_for("The host runs without functions, because the app cannot be loaded")
+        listed = commands("list")
+        assert (listed.code, "order-1" in listed.out) == (0, True)
+        assert "could not load the app, so no function runs until it is repaired" in listed.err
+        shown = commands("show", "order-1", "--json")
+        assert shown.json["instance"]["customStatus"] == "waiting"
+        assert commands("raise", "order-1", "approval", '"yes"').code == 0
+        assert main(["why", "order-1", "--app", str(app)]) == 0
+        assert "could not be loaded" in capsys.readouterr().out
+        assert main(["logs", "--app", str(app)]) == 0
+        assert "SyntaxError" in capsys.readouterr().out
+        assert main(["invoke", "greet", "--app", str(app)]) == 1
+        assert "could not load the app" in capsys.readouterr().err
+        write_app(tmp_path, DURABLE_APP, APP)
+        wait_for(commands, "order-1", "Completed")
+
+
+def test_history_shows_calls_of_entities_as_what_they_say(durable: Commands) -> None:
+    assert durable("start", "count", "4", "--id", "counting", "--wait").code == 0
+    rows = durable("show", "counting", "--history").out
+    assert re.search(r"EventSent +add +input: 4, instance: @counter@one$", rows, re.MULTILINE)
+    assert re.search(r"EventRaised +add +result: 4$", rows, re.MULTILINE)
+    assert "$type" not in rows
+    assert main(["history", "fork", "counting", "--app", str(durable.app)]) == 0
+    assert durable.capsys is not None
+    assert re.search(r"EventRaised add @counter@one$", durable.capsys.readouterr().out, re.MULTILINE)
+
+
+def test_mistakes_in_arguments_are_answered_with_what_is_possible(durable: Commands) -> None:
+    for_signal = durable("signal", "counter", "one", "add", "3").err
+    assert "unknown argument '3'. The command takes these" in for_signal
+    assert "ENTITY@KEY" in for_signal
+    no_json = durable("start", "greet", "{name: 3}")
+    assert (no_json.code, no_json.out) == (1, "")
+    assert "Names and texts need double quotes" in no_json.err

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import sys
 import threading
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from emulator.cli.command import main
+from emulator.process.host_record import recorded_hosts
 from tests.processes import started
 from tests.running_apps import HTTP_APP, write_app
 
@@ -111,3 +113,40 @@ def test_a_server_that_is_not_azemu_is_reported(
         assert main(["why", "--app", str(write_app(tmp_path)), "--port", str(port)]) == 1
         thread.join()
     assert f"localhost:{port}" in capsys.readouterr().err
+
+
+RECORD = {"port": 1, "address": "127.0.0.1", "startedAt": "2026-11-30T00:00:00+00:00", "dashboard": "azemu"}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "[" * 100_000,
+        "[1]",
+        json.dumps({**RECORD, "port": float("inf")}),
+        json.dumps({**RECORD, "port": 10**30}),
+        json.dumps({**RECORD, "port": True}),
+        json.dumps({**RECORD, "address": "user:secret@127.0.0.1"}),
+        json.dumps({**RECORD, "address": "a b\r\nX: y"}),
+        json.dumps({**RECORD, "address": 5}),
+        json.dumps({**RECORD, "dashboard": {"a": 1}}),
+        json.dumps({**RECORD, "dashboard": "../admin"}),
+        None,
+    ],
+    ids=lambda content: "pipe" if content is None else str(content)[:60],
+)
+def test_a_record_that_no_host_has_written_is_no_host(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], content: str | None
+) -> None:
+    app = write_app(tmp_path, HTTP_APP, APP, settings={})
+    record = app / ".azemu" / "ports" / "1.json"
+    record.parent.mkdir(parents=True)
+    if content is not None:
+        record.write_text(content)
+    elif sys.platform == "win32":
+        pytest.skip("Windows has no named pipes in folders")
+    else:
+        os.mkfifo(record)
+    assert recorded_hosts(app) == []
+    assert main(["logs", "--app", str(app)]) == 1
+    assert capsys.readouterr().err.startswith(f"No host of the app in {app} is running.")

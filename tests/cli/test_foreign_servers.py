@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from emulator.cli import host_client
 from emulator.cli.command import main
 from emulator.cli.host_client import HostClient, HostNotRunning
 from tests.processes import started
@@ -159,6 +160,29 @@ def test_a_server_that_is_not_azemu_is_named(
         err = capsys.readouterr().err
         assert f"The server at http://localhost:{server.port} is not azemu" in err
         assert says in err
+
+
+def test_texts_of_a_server_do_not_change_the_terminal(
+    server: Foreign, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    app = write_app(tmp_path / "app", HTTP_APP, APP)
+    refusal = {"error": {"message": "\x1b[2J\x1b]0;title\x07no\u202e\nreally not", "Message": "\x1b[2J"}}
+    server.answer, server.status = (400, "application/json", json.dumps(refusal).encode()), STATUS
+    for words in COMMANDS:
+        assert main([*words, "--app", str(app), "--port", str(server.port)]) == 1
+        out, err = capsys.readouterr()
+        assert out == ""
+        assert {letter for letter in err if not letter.isprintable()} == {"\n"}, words
+
+
+def test_a_line_that_does_not_end_is_given_up(
+    server: Foreign, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(host_client, "_MOST_LINE_BYTES", 100_000)
+    app = write_app(tmp_path / "app", HTTP_APP, APP)
+    server.answer, server.status = (200, "text/event-stream", b"data: " + b"x" * 200_000), STATUS
+    assert main(["logs", "--app", str(app), "--port", str(server.port)]) == 1
+    assert "a line has no end" in capsys.readouterr().err
 
 
 def test_a_response_that_does_not_end_is_given_up_in_time(tmp_path: Path) -> None:

@@ -64,6 +64,29 @@ def test_the_running_host_explains_and_storage_without_it(tmp_path: Path, capsys
     assert err.startswith('Using the task hub "TestHubName" in built-in storage')
 
 
+def test_a_hub_in_another_account_is_explained_and_its_histories_too(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    app = write_app(tmp_path / "app", DURABLE_APP, APP)
+    values = {"AzureWebJobsStorage": "builtin:default.db", "Orders": "builtin:orders.db"}
+    (app / "local.settings.json").write_text(json.dumps({"IsEncrypted": False, "Values": values}))
+
+    def azemu(*words: str, code: int = 0) -> tuple[str, str]:
+        assert main([*words, "--app", str(app)]) == code
+        return capsys.readouterr()
+
+    azemu("durable", "start", "order", "--id", "o-1", "--connection", "Orders")
+    out, err = azemu("why", "o-1", "--connection", "Orders")
+    assert out.startswith('"o-1" (order) has work to do, but no host runs on the task hub "TestHubName".')
+    assert "orders.db" in err
+    assert "o-1" in azemu("durable", "list", "--connection", "Orders")[0]
+    # It is there, but has no history before it runs.
+    _, err = azemu("history", "export", "o-1", "--connection", "Orders", code=1)
+    assert 'The instance "o-1" has no history yet' in err
+    # The account of the app has no such hub.
+    assert azemu("why", "o-1", code=1)[1].endswith("for another storage --storage STORAGE.\n")
+
+
 async def test_the_api_explains_one_instance_and_all(tmp_path: Path) -> None:
     async with run_app(tmp_path / "app", DURABLE_APP, APP) as app:
         await app.post("/runtime/webhooks/durabletask/orchestrators/order/a%25b", b"")

@@ -41,6 +41,37 @@ def test_version_is_printed(tmp_path: Path, word: str) -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
+        (
+            ("why", "--port", "7071", "--hub", "Other"),
+            "azemu: --port asks a host, and --hub none. Use one of them.\nTry 'azemu why --help'.\n",
+        ),
+        (
+            ("history", "export", "i", "--port", "7071", "--connection", "Orders"),
+            "azemu: --port asks a host, and --connection none. Use one of them.\nTry 'azemu history export --help'.\n",
+        ),
+        *(
+            # Python refuses to convert thousands of digits, and would take those of other scripts.
+            ((*words, option, number), f"azemu: {option}: '{number}' is not {what}\nTry 'azemu {command} --help'.\n")
+            for number in ("9" * 5000, "\u0663")
+            for command, words, option, what in (
+                ("start", ("start",), "--port", "a port number. Use 0 to 65535 (0: any free port)."),
+                (
+                    "start",
+                    ("start",),
+                    "--chaos",
+                    "a seed. Use a number such as 17, or leave it out for a random one.",
+                ),
+                ("durable list", ("durable", "list"), "--top", "a whole number from 0 to 1000000000."),
+                ("check", ("check",), "--timeout", "a whole number from 1 to 86400."),
+                ("report", ("report",), "--memory", "a whole number from 1 to 16384."),
+                (
+                    "history fork",
+                    ("history", "fork", "i"),
+                    "--at",
+                    "the number of an event. `azemu history fork ID` lists them.",
+                ),
+            )
+        ),
         (("strat",), "azemu: unknown command 'strat'. Did you mean 'azemu start'?\n"),
         (("hots", "start"), "azemu: unknown command 'hots'. Did you mean 'azemu host'?\n"),
         (("host", "stat"), "azemu: unknown command 'host stat'. Did you mean 'azemu host start'?\n"),

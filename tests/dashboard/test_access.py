@@ -27,6 +27,8 @@ def everything(req): return "everything"
 """
 EVIL = {"Host": "evil.example"}
 CROSS_SITE = {"Origin": "http://evil.example"}
+# Of a script element and of an EventSource.
+CROSS_SITE_READS = ({"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors"}, CROSS_SITE, {"Origin": "null"})
 
 
 async def test_without_keys_everyone_but_web_pages_may_use_it(tmp_path: Path) -> None:
@@ -44,12 +46,24 @@ async def test_cors_of_the_app_does_not_open_it(tmp_path: Path) -> None:
     async with run_app(write_app(tmp_path), cors="*") as app:
         assert (await app.get("/api/hello", headers=CROSS_SITE)).headers["Access-Control-Allow-Origin"] == "*"
         read = await app.get("/azemu/api/settings", headers=CROSS_SITE)
-        assert (read.status, "Access-Control-Allow-Origin" in read.headers) == (200, False)
+        assert (read.status, "Access-Control-Allow-Origin" in read.headers) == (403, False)
+        assert "whatever CORS allows" in read.text
         put = "/azemu/api/storage/queues/orders/messages"
         assert (await app.post(put, '{"text": "x"}', headers=CROSS_SITE)).status == 403
         preflight = {**CROSS_SITE, "Access-Control-Request-Method": "POST"}
         answer = await app.request("OPTIONS", put, headers=preflight)
         assert "Access-Control-Allow-Methods" not in answer.headers
+
+
+async def test_other_pages_read_nothing_and_keep_no_stream_open(tmp_path: Path) -> None:
+    async with run_app(write_app(tmp_path, settings={"API_SECRET": "s3cr3t"})) as app:
+        for path in ("home", "settings/value?name=API_SECRET", "logs?follow=true", "changes", "nothing"):
+            for headers in CROSS_SITE_READS:
+                assert (await app.get(f"/azemu/api/{path}", headers=headers)).status == 403
+        own = {"Host": "localhost:7", "Origin": "http://localhost:7", "Sec-Fetch-Site": "same-origin"}
+        assert (await app.get("/azemu/api/home", headers=own)).status == 200
+        # A link to the dashboard leads to it.
+        assert (await app.get("/azemu/", headers=CROSS_SITE_READS[0])).status == 200
 
 
 async def test_with_keys_the_api_needs_the_master_key(tmp_path: Path) -> None:

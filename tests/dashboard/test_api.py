@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import pytest
 
+from emulator.dashboard.api import storage_accounts
 from emulator.durable.azurestorage.messaging.wire import MessageData, encode
 from emulator.durable.core.events import ExecutionStarted
 from emulator.durable.core.identity import OrchestrationInstance
@@ -210,6 +212,18 @@ async def test_rows_and_blobs_come_in_pages(app: AppUnderTest) -> None:
     assert (download.headers["Content-Type"], download.body) == ("application/octet-stream", b"<b>text 2</b>")
     assert error_of(await app.get("/azemu/api/storage/containers/docs/blob?name=none"))[0] == 404
     assert error_of(await app.get("/azemu/api/storage/tables?connection=Nothing"))[0] == 404
+
+
+async def test_a_list_that_is_cut_says_so(app: AppUnderTest, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(3):
+        await app.upload(f"box{number}/a.txt", "x")
+        await app.put_message(f"line{number}", "x")
+        await app.insert(f"Shelf{number}", {"PartitionKey": "p", "RowKey": "r"})
+    complete = {kind: await read(app, f"storage/{kind}") for kind in ("queues", "tables", "containers")}
+    assert all(content["isComplete"] for content in complete.values())
+    monkeypatch.setattr(storage_accounts, "MAX_NAMES", 2)
+    for kind, content in complete.items():
+        assert await read(app, f"storage/{kind}") == {kind: content[kind][:2], "isComplete": False}
 
 
 async def test_settings_have_their_origin_and_secrets_are_masked(app: AppUnderTest) -> None:

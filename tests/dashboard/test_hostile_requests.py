@@ -7,8 +7,9 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from emulator.dashboard.api import storage
+from emulator.dashboard.api import storage_blobs
 from emulator.dashboard.api.settings import is_secret
+from emulator.dashboard.parts import MAX_STREAMS
 from emulator.storage.port import Operation, Row, TableOperation
 from emulator.testing import AppUnderTest
 from tests.running_apps import DURABLE_APP, run_app, write_app
@@ -60,6 +61,26 @@ async def test_half_surrogate_pairs_are_answered(app: AppUnderTest) -> None:
     assert answer.status == 404
 
 
+async def test_too_many_event_streams_are_refused_and_the_app_answers(tmp_path: Path) -> None:
+    async with (
+        run_app(write_app(tmp_path)) as app,
+        aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as client,
+    ):
+        url = f"{app.url}/azemu/api/changes"
+        streams = [await client.get(url) for _ in range(MAX_STREAMS)]
+        assert {stream.status for stream in streams} == {200}
+        for path in ("changes", "logs?follow=true", "logs"):
+            refused = await app.get(f"/azemu/api/{path}")
+            assert (refused.status, "100 event streams are open" in refused.text) == (503, True)
+        assert (await app.get("/api/hello")).status == 200
+        streams[0].close()
+        while (freed := await client.get(url)).status == 503:
+            freed.release()
+        assert freed.status == 200
+        for stream in (freed, *streams):
+            stream.close()
+
+
 async def test_storage_that_is_down_is_the_reason_of_503(tmp_path: Path) -> None:
     calls = StorageCalls()
     async with run_app(write_app(tmp_path, DURABLE_APP, FLOW), around_account=calls.around) as app:
@@ -97,7 +118,7 @@ async def test_an_instance_with_a_broken_history_still_shows_its_rows(tmp_path: 
 async def test_a_download_of_a_blob_that_changes_ends_early(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(storage, "_DOWNLOAD_BYTES", 1_000_000)
+    monkeypatch.setattr(storage_blobs, "_DOWNLOAD_BYTES", 1_000_000)
     async with run_app(write_app(tmp_path, DURABLE_APP, FLOW)) as app:
         container = app.app.accounts("AzureWebJobsStorage").container("files")
         await container.create()

@@ -277,6 +277,8 @@ async def first_of_two(s: Situation) -> None:
     # Although the timer will end the wait: who has raised the event meant to end it now.
     await s.raise_event("i1", "Decison")
     found = await s.why("i1", Cause.ANY_OF, Cause.TIMER, Cause.EVENT_OTHER_NAME)
+    # The summary names the problem, so no further line repeats it.
+    assert [fact for fact in found.facts if "it was raised" in fact or "was raised as" in fact] == []
     assert found.severity is Severity.PROBLEM
     assert found.sentence.startswith(f'{waits}; it waits for the event "decision" at ')
     assert 'but the event was raised as "Decison"' in found.sentence

@@ -8,10 +8,12 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
 from emulator.cli.command import main
+from emulator.histories.generated_tests import generated_tests
 from emulator.testing import AppUnderTest, start
 from tests.running_apps import DURABLE_APP, write_app
 
@@ -32,11 +34,16 @@ def trip(context):
 
 @app.orchestration_trigger(context_name="context")
 def leg(context):
-    return (yield context.call_activity("start", context.get_input()))
+    first = yield context.call_activity("start", context.get_input())
+    return (yield context.call_activity("start-", first))
 
 @app.activity_trigger(input_name="value")
 def start(value):
     return {"started": value, "by": os.environ.get("WHO", "nobody")}
+
+@app.activity_trigger(input_name="value", activity="start-")
+def start_dash(value):
+    return [value, os.environ.get("WHO", "nobody")]
 
 @app.activity_trigger(input_name="value")
 def broken(value):
@@ -104,6 +111,23 @@ async def test_the_tests_of_a_run_pass_without_its_activities(
     }
     assert main(["history", "pytest", str(file)]) == 1
     assert "test_trip_1_x.py exists already, and is left as it is." in capsys.readouterr().err
+
+
+async def test_ids_and_names_of_a_run_that_need_escapes_are_escaped(folder: Path) -> None:
+    # Others, such as %, are refused by the client of the SDK, with which the test waits.
+    instance = 'a"b c'
+    encoded = quote(instance, safe="")
+    async with start(folder) as app:
+        # Not as the client of the SDK sends them, which needs no URL in the test.
+        await app.post(f"/runtime/webhooks/durabletask/orchestrators/waits/{encoded}", json={"to": "Oslo"})
+        await app.run_until_idle()
+        await app.post(f"/runtime/webhooks/durabletask/instances/{encoded}/raiseEvent/go", json=1)
+        await app.wait(instance)
+        document = await app.get(f"/azemu/api/instances/{encoded}/export")
+    namespace: dict[str, Any] = {"__name__": "generated", "__file__": str(folder / "tests" / "test_x.py")}
+    tests = generated_tests(document.json(), name=None, levels_to_app=1)
+    exec(tests.test, namespace)
+    namespace["test_a_b_c_ends_as_recorded"]()
 
 
 @pytest.mark.soak

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from emulator.cli.transferring import hub_items
+from emulator.cli.hub_items import hub_items
 from emulator.clock import SystemClock
 from emulator.durable.azurestorage.hub import AzureStorageTaskHub
 from emulator.durable.azurestorage.messaging import wire

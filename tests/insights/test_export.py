@@ -11,6 +11,7 @@ import pytest
 from emulator.insights.options import PACKAGE
 from tests.insights.ingestion import KEY, Endpoint, ingesting
 from tests.running_apps import DURABLE_APP, RunningApp, run_app
+from tests.waiting import eventually
 
 try:
     metadata.version(PACKAGE)
@@ -48,10 +49,12 @@ def quiet(req):
 async def order(app: RunningApp, instance_id: str) -> None:
     """Run an orchestration to its end."""
     await app.get(f"/api/orders/{instance_id}", headers={"traceparent": CALLER})
-    while True:
+
+    async def has_ended() -> bool:
         status = (await app.get(f"/runtime/webhooks/durabletask/instances/{instance_id}")).json()
-        if status["runtimeStatus"] in ("Completed", "Failed"):
-            return
+        return status["runtimeStatus"] in ("Completed", "Failed")
+
+    await eventually(has_ended, f"the end of {instance_id}")
 
 
 async def test_requests_dependencies_lines_and_exceptions_of_one_operation_arrive(tmp_path: Path) -> None:

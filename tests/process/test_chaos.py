@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 
 from emulator.chaos.activity_runs import ActivityCall, ActivityRuns
+from emulator.clock import SystemClock
 from emulator.config.start import StartOptions, configure
 from emulator.process.chaos import reporting
 from emulator.process.chaos_options import ChaosOptions
+from emulator.storage.builtin import open_builtin
 from tests.cli.test_bad_input import message_of
 from tests.processes import get, get_json, run, started
 from tests.running_apps import DURABLE_APP, write_app
@@ -98,6 +100,23 @@ async def test_a_report_says_that_the_task_hub_could_not_be_checked(tmp_path: Pa
     assert str(store) in report
     assert "All rules of the task hub hold." not in report
     assert '"double" (instance "i1", task 0) ran 2 times.' in report
+
+
+async def test_a_report_says_what_a_broken_rule_means(tmp_path: Path) -> None:
+    store, clock = tmp_path / "store.db", SystemClock()
+    start = StartOptions(app=write_app(tmp_path / "app", DURABLE_APP, CHAIN), storage=f"builtin:{store}")
+    async with open_builtin(store, clock) as account:
+        await account.queue("testhubname-control-00").create()
+        await account.queue("testhubname-control-00").put("hello")
+    lines: list[str] = []
+    async with reporting(ChaosOptions(seed=5, folder=tmp_path), lambda: configure(start, {}), lines.append):
+        pass
+    [report] = lines
+    assert "\n  a message in queue testhubname-control-00 cannot be read: " in report
+    assert report.endswith(
+        "\nA broken rule is a mistake of azemu, unless the app or a test has changed the storage of the task hub "
+        "itself. Please report it with the seed."
+    )
 
 
 def test_accounts_in_azure_and_storage_in_memory_are_refused(tmp_path: Path) -> None:

@@ -15,8 +15,9 @@ from pathlib import Path
 
 import pytest
 
+from emulator.listening import listening_sockets
 from tests.folders import hello, write_function, write_host_json
-from tests.processes import Running, get, get_json, started
+from tests.processes import PROJECT, Running, get, get_json, started
 from tests.running_apps import DURABLE_APP, HELLO, write_app
 from tests.waiting import eventually_sync
 
@@ -263,6 +264,32 @@ def test_host_process_ends_when_its_supervisor_is_killed(tmp_path: Path) -> None
         azemu.wait()
     # The system closes the files of a process one after the other.
     eventually_sync(lambda: not answers(url), "end of the host process")
+
+
+@POSIX_ONLY
+def test_a_start_waits_for_a_host_process_that_was_loading_when_its_supervisor_was_killed(tmp_path: Path) -> None:
+    """It has inherited the listening sockets."""
+    app = write_app(tmp_path / "app", HELLO)
+    late = tmp_path / "late"
+    late.mkdir()
+    # Runs at the start of each interpreter, and delays the first host process.
+    (late / "sitecustomize.py").write_text(f"""
+import os, sys, time
+
+if "-c" in sys.orig_argv and not os.path.exists({str(late / "done")!r}):
+    open({str(late / "done")!r}, "w").close()
+    print("loading", flush=True)
+    time.sleep(2)
+""")
+    path = {"PYTHONPATH": os.pathsep.join([str(late), str(PROJECT)])}
+    with listening_sockets("127.0.0.1", 0)[0] as probe:
+        port = str(probe.getsockname()[1])
+    with started(app, "--port", port, env=path) as azemu:
+        azemu.wait_for("^loading$")
+        azemu.process.kill()
+        with started(app, "--port", port, env=path) as again:
+            assert get(again.url()) == "hello"
+            stop(again)
 
 
 def test_changed_file_new_module_and_admin_api_restart_the_host_without_refused_requests(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from emulator.private_files import make_private_folder
 from emulator.storage.file_lock import try_lock
 from tests.processes import get, started
 from tests.running_apps import DURABLE_APP, write_app
@@ -37,6 +38,17 @@ def job(message: func.QueueMessage) -> None: ...
 
 def readable_by_others(folder: Path) -> list[str]:
     return [str(path) for path in (folder, *folder.rglob("*")) if path.stat().st_mode & 0o077]
+
+
+def test_folder_of_an_app_that_was_renamed_is_not_created_again(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="renamed-app"):
+        make_private_folder(tmp_path / "renamed-app" / ".azemu" / "hosts")
+    with (
+        pytest.raises(FileNotFoundError, match="renamed-app"),
+        try_lock(tmp_path / "renamed-app" / ".azemu" / "a.lock"),
+    ):
+        pass
+    assert [*tmp_path.iterdir()] == []
 
 
 def test_files_of_a_host_are_private(tmp_path: Path) -> None:

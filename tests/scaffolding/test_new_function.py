@@ -284,6 +284,16 @@ def test_what_cannot_be_added_changes_no_file(
     assert {path: path.read_bytes() for path in app.rglob("*") if path.is_file()} == before
 
 
+def test_no_file_changes_if_one_of_them_cannot_be_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    app = write_app(tmp_path, APP, blueprint=BLUEPRINT)
+    # Where the folder of the test would be.
+    (app / "tests").write_text("not a folder")
+    before = {path: path.read_bytes() for path in app.rglob("*") if path.is_file()}
+    message = refused(capsys, "new", "http", "greet", "--app", app)
+    assert re.match(r"'.*test_greet.py' cannot be written: ", message)
+    assert {path: path.read_bytes() for path in app.rglob("*") if path.is_file()} == before
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from emulator.scaffolding.catalogue import Template, app_templates, function_templates
-from emulator.testing import start_sync
+from emulator.testing import Chaos, start_sync
 from tests.folders import ANSWER, http_trigger, write_function, write_host_json
 from tests.processes import environment
 from tests.scaffolding.commands import azemu, written_tests
@@ -24,6 +24,21 @@ def test_every_new_app_passes_its_tests(tmp_path: Path, template: str) -> None:
     for test in written_tests(app / "tests" / "test_function_app.py"):
         with start_sync(app) as running:
             test(running)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("template", ["order", "durable", "fan-out", "approval", "saga"])
+def test_new_app_passes_its_tests_under_chaos(tmp_path: Path, template: str) -> None:
+    """A user who tries `pytest --azemu-chaos` with a new app does not first have to repair its tests.
+
+    Those of other templates count what may happen twice or late, such as signals of an entity.
+    """
+    app = tmp_path / "the-app"
+    azemu("init", app, "--template", template)
+    for test in written_tests(app / "tests" / "test_function_app.py"):
+        for seed in range(5):
+            with start_sync(app, chaos=Chaos(seed)) as running:
+                test(running)
 
 
 @pytest.mark.parametrize("model", ["decorators", "folders"])

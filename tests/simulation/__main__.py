@@ -1,4 +1,4 @@
-"""Run simulations: `python -m tests.simulation SEED [COUNT] [--trace]`."""
+"""Run simulations: `python -m tests.simulation SEED [COUNT] [--through-hosts] [--trace]`."""
 
 from __future__ import annotations
 
@@ -14,13 +14,16 @@ def main() -> None:
     parser.add_argument("seed", type=int)
     parser.add_argument("count", type=int, nargs="?", default=1)
     parser.add_argument("--scenarios", type=int, default=6, help="how many run at once, at most")
+    parser.add_argument("--through-hosts", action="store_true", help="clients send their requests to the hosts")
     parser.add_argument("--trace", action="store_true", help="print every storage call")
     options = parser.parse_args()
     logging.getLogger().setLevel(logging.INFO if options.trace else logging.CRITICAL)
     failed = 0
     began = time.process_time()
     for seed in range(options.seed, options.seed + options.count):
-        outcome = simulate(seed, scenarios=options.scenarios, keep_trace=options.trace)
+        outcome = simulate(
+            seed, scenarios=options.scenarios, through_hosts=options.through_hosts, keep_trace=options.trace
+        )
         if options.trace:
             print("\n".join(line[:400] for line in outcome.lines))
         if options.count == 1:

@@ -9,6 +9,7 @@ import inspect
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Hashable
 from contextlib import AbstractContextManager
+from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Protocol, cast
@@ -21,7 +22,7 @@ from emulator.durable.engine.worker import engine
 from emulator.durable.executor import Executor
 from emulator.durable.options import AzureStorageProvider, DurableTaskOptions
 from emulator.errors import EmulatorError
-from emulator.storage.port import StorageAccount
+from emulator.storage.port import StorageAccount, StorageOutage
 from tests.simulation.choices import Choices
 
 OPTIONS = DurableTaskOptions(
@@ -232,9 +233,42 @@ def _kind(owner: Hashable, name: str) -> str:
     return "call" if inspect.iscoroutinefunction(member) else ""
 
 
+_is_client = ContextVar("is_client", default=False)
+
+
+class HubOfAHost:
+    """The hub of a client whose requests go to one of the hosts, so that it shares the host's memory.
+
+    Its storage calls have no faults. A request to a host that crashes meanwhile is sent again, to no host.
+    """
+
+    def __init__(self, own: AzureStorageTaskHub, hosts: Callable[[], list[SimulatedHost]], choices: Choices) -> None:
+        self._own, self._hosts, self._generator = own, hosts, choices.generator
+
+    def __getattr__(self, name: str) -> Any:
+        # An event that is sent again is another event, and `send` leaves nothing in the memory of a host.
+        own = getattr(self._own, name)
+        if name not in ("start", "status", "purge", "rewind"):
+            return own
+
+        async def call(*arguments: Any, **named: Any) -> Any:
+            hubs = [host.hub for host in self._hosts() if host.hub is not None and not host.host_clock.is_frozen]
+            if not hubs:
+                return await own(*arguments, **named)
+            token = _is_client.set(True)
+            try:
+                return await getattr(self._generator.choice(hubs), name)(*arguments, **named)
+            except StorageOutage:
+                return await own(*arguments, **named)
+            finally:
+                _is_client.reset(token)
+
+        return call
+
+
 @dataclass
 class SimulatedHost:
-    """A host process that is started again whenever it has ended."""
+    """A host process that is started again whenever it has ended. `hub`: that of the running process."""
 
     name: str
     seed: int
@@ -259,6 +293,7 @@ class SimulatedHost:
         self._stop = asyncio.Event()
         self._ended = asyncio.Event()
         self.happened: list[Injected] = []
+        self.hub: AzureStorageTaskHub | None = None
         self.plan = FaultPlan(seed=self.seed, intensities=self.intensities, budget=40, crashes=4)
 
     def restart(self) -> None:
@@ -282,6 +317,7 @@ class SimulatedHost:
                 wait.cancel()
             what = "crashed" if crash.happened.is_set() else "stops"
             self.trace.add(self.name, f"{what} {crash.fault or ''}")
+            self.hub = None
             process.cancel()
             [outcome] = await asyncio.gather(process, return_exceptions=True)
             if isinstance(outcome, Exception) and not isinstance(outcome, EmulatorError | ExceptionGroup):
@@ -302,7 +338,9 @@ class SimulatedHost:
 
     async def _process(self, crash: Crash) -> None:
         storage = traced(self.account, self.name, self.trace)
-        storage = around_account(storage, self.plan, clock=self.clock, crash=crash, host=self.name)
+        storage = around_account(
+            storage, self.plan, clock=self.clock, crash=crash, host=self.name, is_spared=_is_client.get
+        )
         storage = freezing(storage, self.freezes)
         # The name stays: it is that of a machine.
         hub = AzureStorageTaskHub(
@@ -312,4 +350,5 @@ class SimulatedHost:
             hub.working(),
             engine(hub, self.app(self.host_clock), self.options, clock=self.host_clock),
         ):
+            self.hub = hub
             await asyncio.Event().wait()

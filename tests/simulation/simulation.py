@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 from emulator.chaos.history_checker import check_hub
 from emulator.chaos.plan import Intensities
@@ -18,7 +18,7 @@ from emulator.storage.port import StorageAccount
 from emulator.virtual_time import VirtualClock
 from tests.durable.azurestorage.world import World, messages_left
 from tests.simulation.choices import Choices, seeded_random_numbers
-from tests.simulation.hosts import OPTIONS, SimulatedHost, Trace
+from tests.simulation.hosts import OPTIONS, HubOfAHost, SimulatedHost, Trace
 from tests.simulation.programs import SimulatedApp
 from tests.simulation.workload import SCENARIOS, Client, Stuck, entity_problems
 
@@ -45,12 +45,15 @@ class Outcome:
     until: datetime
 
 
-def simulate(seed: int, *, scenarios: int = 6, keep_trace: bool = False) -> Outcome:
-    """Run the simulation of a seed with up to `scenarios` scenarios at once."""
+def simulate(seed: int, *, scenarios: int = 6, through_hosts: bool = False, keep_trace: bool = False) -> Outcome:
+    """Run the simulation of a seed with up to `scenarios` scenarios at once.
+
+    `through_hosts`: clients send their requests to the hosts, as HTTP requests and client functions do.
+    """
     clock = VirtualClock(START)
     runner = asyncio.Runner(loop_factory=partial(_new_loop, clock))
     with seeded_random_numbers(seed), runner, clock.running():
-        return runner.run(_simulate(seed, scenarios, clock, Trace(clock, keep=keep_trace)))
+        return runner.run(_simulate(seed, scenarios, through_hosts, clock, Trace(clock, keep=keep_trace)))
 
 
 def _new_loop(clock: VirtualClock) -> asyncio.AbstractEventLoop:
@@ -66,7 +69,7 @@ def _new_loop(clock: VirtualClock) -> asyncio.AbstractEventLoop:
     return loop
 
 
-async def _simulate(seed: int, scenarios: int, clock: VirtualClock, trace: Trace) -> Outcome:
+async def _simulate(seed: int, scenarios: int, through_hosts: bool, clock: VirtualClock, trace: Trace) -> Outcome:
     choices = Choices(seed, "simulation")
     new_id = Choices(seed, "ids").new_id()
     async with open_builtin(None, clock, new_id=new_id) as account:
@@ -94,6 +97,9 @@ async def _simulate(seed: int, scenarios: int, clock: VirtualClock, trace: Trace
             for number in range(choices.generator.choice([2, 2, 3]))
         ]
         await client.world.hub.create()
+        if through_hosts:
+            hub = HubOfAHost(client.world.hub, lambda: hosts, Choices(seed, "hosts of clients"))
+            client.world.hub = cast(AzureStorageTaskHub, hub)
         running = [asyncio.create_task(host.run(), name=host.name) for host in hosts]
         steps = asyncio.create_task(_steps(clock))
         trouble = [

@@ -30,10 +30,11 @@ class ReceivedSpan:
 
 @dataclass
 class Collector:
-    """`requests`: their headers. `status`: of the responses."""
+    """`requests`: their headers. `status`, `location`: of the responses."""
 
     url: str = ""
     status: int = 200
+    location: str | None = None
     spans: list[ReceivedSpan] = field(default_factory=list)
     requests: list[Mapping[str, str]] = field(default_factory=list)
     changed: asyncio.Event = field(default_factory=asyncio.Event)
@@ -55,7 +56,8 @@ class Collector:
                 for scope in group["scopeSpans"]:
                     self.spans += [_span(span, scope["scope"]["name"], resource) for span in scope["spans"]]
         self.changed.set()
-        return web.json_response({"partialSuccess": {}}, status=self.status)
+        headers = {} if self.location is None else {"Location": self.location}
+        return web.json_response({"partialSuccess": {}}, status=self.status, headers=headers)
 
 
 def _span(span: Mapping[str, Any], scope: str, resource: Mapping[str, Any]) -> ReceivedSpan:

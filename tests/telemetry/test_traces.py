@@ -278,11 +278,59 @@ async def test_host_json_switches_traces_on_as_on_azure(tmp_path: Path, mode: di
         assert bool(collector.spans) is expected
 
 
-@pytest.mark.parametrize("url", ["localhost:4318", "ftp://x", "http://", "http://a:b"])
+@pytest.mark.parametrize(
+    "url",
+    ["localhost:4318", "ftp://x", "http://", "http://a:b", "http://a b/", "http://\ud800/", f"http://{'a' * 64}.com/"],
+)
 async def test_a_wrong_url_is_refused_at_the_start(tmp_path: Path, url: str) -> None:
     with pytest.raises(ConfigurationError, match=r"--otlp: .* is not the URL of a collector"):
         async with run_app(tmp_path / "app", DURABLE_APP, APP, otlp=url):
             pass
+
+
+@pytest.mark.parametrize("headers", ["key=s3cr3t%0d%0aX:y", "a%20b=s3cr3t", "ü=s3cr3t", "key=s3cr3t%00"])
+async def test_headers_that_cannot_be_sent_are_refused_at_the_start(tmp_path: Path, headers: str) -> None:
+    settings = {"OTEL_EXPORTER_OTLP_HEADERS": headers}
+    with pytest.raises(
+        ConfigurationError, match=r"OTEL_EXPORTER_OTLP_HEADERS: .* cannot be sent as an HTTP header"
+    ) as e:
+        async with run_app(tmp_path / "app", DURABLE_APP, APP, otlp="", settings=settings):
+            pass
+    assert "s3cr3t" not in str(e.value)
+
+
+@pytest.mark.parametrize(
+    "address", ["ftp://user:s3cr3t@x/", "user:s3cr3t@x", "http://user:s3cr3t@", "http://u:s3cr3t@[x/"]
+)
+async def test_a_wrong_url_is_named_without_its_password(tmp_path: Path, address: str) -> None:
+    with pytest.raises(ConfigurationError, match="is not the URL of a collector") as e:
+        async with run_app(tmp_path / "app", DURABLE_APP, APP, otlp=address):
+            pass
+    assert "s3cr3t" not in str(e.value)
+
+
+async def test_secrets_of_the_url_are_not_logged(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, unused_tcp_port: int
+) -> None:
+    place = f"127.0.0.1:{unused_tcp_port}/v1/traces"
+    async with run_app(tmp_path / "app", DURABLE_APP, APP, otlp=f"http://user:s3cr3t@{place}?key=s3cr3t") as app:
+        await app.get("/api/broken")
+    assert f"the collector at http://{place} does not respond" in caplog.text
+    assert "s3cr3t" not in caplog.text
+
+
+async def test_a_redirection_does_not_lead_the_key_to_another_server(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with collecting() as collector, collecting() as other:
+        collector.status, collector.location = 307, f"{other.url}/?key=s3cr3t"
+        settings = {"OTEL_EXPORTER_OTLP_HEADERS": "api-key=k"}
+        async with run_app(tmp_path / "app", DURABLE_APP, APP, otlp=collector.url, settings=settings) as app:
+            await app.get("/api/broken")
+        assert collector.requests[0]["api-key"] == "k"
+        assert other.requests == []
+    assert f"redirects to {other.url}/ (status 307), which is not followed" in caplog.text
+    assert "s3cr3t" not in caplog.text
 
 
 async def test_a_collector_that_is_away_costs_one_line(

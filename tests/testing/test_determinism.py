@@ -194,3 +194,49 @@ def test_check_determinism_false_switches_the_check_off(tmp_path: Path) -> None:
     write_app(tmp_path, APP.format(line="datetime.now()").lstrip())
     with start_sync(tmp_path, check_determinism=False) as app:
         assert app.wait(app.client.start_new("under_test")).runtime_status.value == "Completed"
+
+
+LONG = """
+import azure.durable_functions as df
+import azure.functions as func
+
+app = df.DFApp(http_auth_level=func.AuthLevel.ANONYMOUS)
+runs = []
+
+
+@app.orchestration_trigger(context_name="context")
+def looping(context):
+    runs.append(1)
+    for number in range(150):
+        yield context.call_activity("echo", number)
+    return LAST
+
+
+@app.activity_trigger(input_name="value")
+def echo(value: int) -> int:
+    return value
+
+
+@app.route(route="runs")
+def count(req: func.HttpRequest) -> str:
+    return str(len(runs))
+"""
+
+
+def test_long_orchestration_is_not_run_twice_in_each_episode(tmp_path: Path) -> None:
+    """The second runs would take half of the time of a test of days."""
+    write_app(tmp_path, LONG.replace("LAST", '"done"').lstrip())
+    with start_sync(tmp_path) as app:
+        assert app.wait(app.client.start_new("looping")).output == "done"
+        # 151 episodes: the first 100 twice, the 110th, 120th … 150th, and the last.
+        assert app.get("/api/runs").text == str(151 + 100 + 5 + 1)
+
+
+@pytest.mark.parametrize("place", ["LAST", "number)"])
+def test_different_decision_late_in_a_long_orchestration_is_reported(tmp_path: Path, place: str) -> None:
+    other = "len(runs)" if place == "LAST" else "number if number < 113 else len(runs))"
+    write_app(tmp_path, LONG.replace(place, other, 1).replace("LAST", '"done"').lstrip())
+    with pytest.raises(NotDeterministic) as caught, start_sync(tmp_path) as app:
+        app.wait(app.client.start_new("looping"))
+    [finding] = caught.value.findings
+    assert finding.what == "makes other decisions when it runs again on the same history"

@@ -164,6 +164,58 @@ def test_report_of_a_failed_test_has_the_console(pytester: pytest.Pytester) -> N
     result.stdout.no_fnmatch_line("*emulator.*.py:*")  # The host's records are in its console only.
 
 
+LATER = """
+    def test_too_soon(azemu):
+        azemu.wait("no-such-instance")
+
+    def test_unknown_orchestrator(azemu):
+        azemu.client.start_new("ordr")
+
+    async def test_await_is_missing(azemu):
+        await azemu.wait(azemu.client.start_new("order", client_input={"name": "book"}))
+"""
+
+
+def test_errors_for_the_user_end_at_the_line_of_the_test(pytester: pytest.Pytester) -> None:
+    write_app(pytester.path, DURABLE_APP, SHOP)
+    pytester.makepyfile(LATER)
+    result = run(pytester, in_process=True)
+    result.assert_outcomes(failed=3)
+    result.stdout.fnmatch_lines(
+        [
+            '>*azemu.wait("no-such-instance")',
+            '*NothingLeft: *"no-such-instance"*it does not exist*',
+            '>*azemu.client.start_new("ordr")',
+            "*The function 'ordr' doesn't exist*",
+            ">*await azemu.wait(azemu.client*",
+            "*NotAnInstanceId: *type coroutine. `await` is missing*",
+        ]
+    )
+    # Neither the code of azemu nor that of the SDK.
+    result.stdout.no_fnmatch_line("*def *wait_for_end*")
+    result.stdout.no_fnmatch_line("*status_code*")
+    whole = run(pytester, "--full-trace", "-k", "too_soon", in_process=True)
+    whole.stdout.fnmatch_lines(["*def wait_for_end*"])
+
+
+def test_report_has_the_last_lines_of_a_long_console(pytester: pytest.Pytester) -> None:
+    write_app(pytester.path, DURABLE_APP, SHOP)
+    pytester.makepyfile(
+        """
+        def test_fails(azemu):
+            for number in range(15):
+                azemu.wait(azemu.client.start_new("order", client_input={"name": f"book {number}."}))
+            assert False
+        """
+    )
+    result = run(pytester, in_process=True)
+    result.stdout.fnmatch_lines(["*azemu console*", "(* earlier lines are left out. `pytest -vv` shows all.)"])
+    result.stdout.fnmatch_lines(["*sending book 14."])
+    result.stdout.no_fnmatch_line("*sending book 0.")
+    everything = run(pytester, "-vv", in_process=True)
+    everything.stdout.fnmatch_lines(["*azemu console*", "*sending book 0.", "*sending book 14."])
+
+
 def test_app_errors_are_reported_without_traceback(
     pytester: pytest.Pytester,
 ) -> None:

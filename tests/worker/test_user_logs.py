@@ -52,7 +52,7 @@ def f(x):
 
 
 async def test_debug_logging_setting_lets_debug_records_through(load: Load) -> None:
-    app = await load(HEAD + TRIGGER + "def f(x): log.debug('seen')", settings={"PYTHON_ENABLE_DEBUG_LOGGING": "1"})
+    app = await load(HEAD + TRIGGER + "def f(x): log.debug('seen')", settings={"PYTHON_ENABLE_DEBUG_LOGGING": "True "})
     await app.call("f", x=None)
     assert app.lines == ["seen"]
 

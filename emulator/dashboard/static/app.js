@@ -4,8 +4,9 @@ import { html, render, useEffect, useErrorBoundary, useRef, useState } from "./h
 import { needsKey, setAccessKey, takeKeyFromAddress } from "./api.js";
 import { useData } from "./data.js";
 import { onConnection } from "./events.js";
+import { onOldData } from "./outages.js";
 import { address, match, navigate, useRoute } from "./router.js";
-import { setHostTime } from "./format.js";
+import { clockTime, setHostTime } from "./format.js";
 import { Button, Empty, ErrorBox, IconButton, Loading, PageHead, StatusBadge } from "./components/basics.js";
 import { Dialog } from "./components/dialog.js";
 import { Icon } from "./components/icons.js";
@@ -20,7 +21,9 @@ function App() {
   if (host) setHostTime(host.now);
   const [dialog, setDialog] = useState(null);
   const [connected, setConnected] = useState(true);
+  const [old, setOld] = useState(null);
   useEffect(() => onConnection(setConnected), []);
+  useEffect(() => onOldData(setOld), []);
   useEffect(() => needsKey((status) => setDialog({ kind: "key", status })), []);
   useKeyboard(setDialog);
   const current = pages.map((page) => ({ page, params: match(page.path, route.path) })).find(({ params }) => params);
@@ -38,7 +41,7 @@ function App() {
   return html`
     <a class="skip" href="#main" onClick=${(event) => focusMain(event)}>Skip to the content</a>
     <nav class="sidebar" aria-label="Pages">
-      <a class="brand" href=${address([])}><img src="static/icon.svg" alt="" width="22" height="22" /><span>azemu</span></a>
+      <a class="brand" href=${address([])} aria-label="azemu, Home"><img src="static/icon.svg" alt="" width="22" height="22" /><span>azemu</span></a>
       <ul>
         ${pages
           .filter(({ nav }) => nav)
@@ -77,6 +80,7 @@ function App() {
         <${Icon} name="warning" />
         <div class="grow">The host does not respond. The page shows what was known last, and tries to connect again.</div>
       </div>`}
+      ${!lost && old && html`<${OldData} old=${old} storage=${host?.storage} />`}
       ${current
         ? html`<${PageFrame} key=${current.page.path} ...${current} query=${route.query} lost=${Boolean(lost)} />`
         : html`<${PageHead} title="Not found" />
@@ -86,6 +90,21 @@ function App() {
     ${dialog?.kind === "key" && html`<${KeyDialog} status=${dialog.status} />`}
     <${Toasts} />
   `;
+}
+
+/** What the page shows is old, or it has nothing to show, because of the storage. */
+function OldData({ old, storage }) {
+  // The page itself shows the error.
+  if (old.error && !old.hasData) return null;
+  const since = clockTime(old.since, { milliseconds: false });
+  return html`<div class="message warning" role="alert">
+    <${Icon} name="warning" />
+    <div class="grow">
+      ${old.hasData ? `The page shows data of ${since}: ` : `Waiting since ${since}: `}
+      ${old.error ? old.error.message : html`the storage${storage ? ` (${storage})` : ""} does not respond, or takes long.`}
+      ${" "}The page updates itself as soon as there is an answer.
+    </div>
+  </div>`;
 }
 
 function focusMain(event) {

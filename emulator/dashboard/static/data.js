@@ -5,6 +5,10 @@
 import { useCallback, useEffect, useRef, useState } from "./html.js";
 import { apiUrl, request } from "./api.js";
 import { onChange } from "./events.js";
+import { answersOfLoader, isOutage } from "./outages.js";
+
+// Until a page tries again after an outage, in ms.
+const RETRY_PAUSE = 3000;
 
 /** Return a function that runs `work` once at a time: calls while it runs lead to one more run, unless `signal` is aborted. */
 export function onceAtATime(work, signal) {
@@ -41,12 +45,20 @@ export function useData(path, query = {}, { live = false, every = 0, pause = 700
       return undefined;
     }
     const abort = new AbortController();
+    const answers = answersOfLoader();
+    let retry = null;
     load.current = onceAtATime(async () => {
+      clearTimeout(retry);
+      answers.asked();
       try {
         const data = await (await request(url, { signal: abort.signal })).json();
+        answers.answered();
         setState({ data, error: null, loading: false });
       } catch (error) {
-        if (error.name !== "AbortError") setState((old) => ({ data: old.data, error, loading: false }));
+        if (abort.signal.aborted) return;
+        answers.answered(error);
+        setState((old) => ({ data: old.data, error, loading: false }));
+        if (isOutage(error)) retry = setTimeout(() => document.hidden || load.current(), RETRY_PAUSE);
       }
     }, abort.signal);
     // The data of another URL must not be shown as if it were of this one.
@@ -65,8 +77,10 @@ export function useData(path, query = {}, { live = false, every = 0, pause = 700
       : () => {};
     return () => {
       abort.abort();
+      answers.ended();
       stop();
       clearTimeout(due);
+      clearTimeout(retry);
       timers.forEach(clearInterval);
     };
   }, [url, live, every, pause]);

@@ -6,28 +6,37 @@
 import { ApiError, apiUrl, request } from "./api.js";
 
 const LONGEST_PAUSE = 10000;
+// Browsers open six connections to a host, for all tabs and windows together. Two are left for requests.
+const MOST_STREAMS = 4;
+// A stream that finds no free place is read for a moment from time to time instead.
+const GLANCE = 400;
+const GLANCE_PAUSE = 2000;
 
 /**
  * Read a stream of events and connect again when it ends. Returns a function that stops.
  *
  * `query`: an object, or a function that returns one for each connection (to continue behind the last event).
- * `onEvent(event)`: for each event, parsed. `onState("open" | "closed", error)`.
+ * `onEvent(event)`: for each event, parsed. `onState("open" | "closed", error)`. `hasEnd`: a stream that is read from begin to end.
  */
-export function follow(path, query, { onEvent, onState = () => {} }) {
+export function follow(path, query, { onEvent, onState = () => {}, hasEnd = false }) {
   const abort = new AbortController();
   (async () => {
     let pause = 500;
     while (!abort.signal.aborted) {
       if (document.hidden) await becomesVisible(abort.signal);
-      // Browsers open six connections to a host, for all tabs together. Tabs that nobody sees must not take them.
+      if (abort.signal.aborted) return;
+      // Hidden tabs must not take connections from those that the user sees.
       const connection = new AbortController();
       const leave = () => (document.hidden || abort.signal.aborted) && connection.abort();
       document.addEventListener("visibilitychange", leave);
       abort.signal.addEventListener("abort", leave);
+      const freePlace = hasEnd ? () => {} : await takePlace();
+      let glance = null;
       try {
         const url = apiUrl(path, typeof query === "function" ? query() : query);
         const response = await request(url, { signal: connection.signal });
         onState("open");
+        if (!freePlace) glance = setTimeout(() => connection.abort(), GLANCE);
         for await (const event of eventsOf(response)) {
           pause = 500;
           onEvent(event);
@@ -36,10 +45,16 @@ export function follow(path, query, { onEvent, onState = () => {} }) {
         onState("closed");
       } catch (error) {
         if (abort.signal.aborted) return;
-        if (connection.signal.aborted) continue;
-        onState("closed", error);
-        pause = Math.min(pause * 2, LONGEST_PAUSE);
+        if (connection.signal.aborted) {
+          if (document.hidden) continue;
+          pause = GLANCE_PAUSE;
+        } else {
+          onState("closed", error);
+          pause = Math.min(pause * 2, LONGEST_PAUSE);
+        }
       } finally {
+        clearTimeout(glance);
+        freePlace?.();
         document.removeEventListener("visibilitychange", leave);
         abort.signal.removeEventListener("abort", leave);
       }
@@ -47,6 +62,22 @@ export function follow(path, query, { onEvent, onState = () => {} }) {
     }
   })();
   return () => abort.abort();
+}
+
+/** Take one of the places for streams, which all windows share; returns a function that frees it, or null if none is free. */
+async function takePlace() {
+  // Browsers have locks only on https and on localhost.
+  if (!navigator.locks) return () => {};
+  for (let number = 0; number < MOST_STREAMS; number += 1) {
+    const free = await new Promise((resolve) => {
+      navigator.locks.request(`azemu.stream.${location.host}.${number}`, { ifAvailable: true }, (lock) => {
+        if (!lock) return resolve(null);
+        return new Promise((release) => resolve(release));
+      });
+    });
+    if (free) return free;
+  }
+  return null;
 }
 
 /** Wait until the tab is shown, or `signal` is aborted. */

@@ -102,7 +102,7 @@ class AzureStorageTaskHub:
         )
         self._cache = HubCache()
         self._recent = RecentCheckpoints(self._history, clock)
-        self._purger = Purger(self._history, self._instances, self._large, self._cache)
+        self._purger = Purger(self._history, self._instances, self._large, partial(self._forget, is_purged=True))
         self._sender = open_sender(
             account,
             names,
@@ -289,7 +289,6 @@ class AzureStorageTaskHub:
     async def purge(self, instance_id: str) -> PurgeResult:
         """See `TaskHub`."""
         await self.create()
-        self._recent.forget(instance_id, is_purged=True)
         return await self._purger.purge(instance_id)
 
     async def purge_many(self, where: PurgeFilter) -> PurgeResult:
@@ -368,15 +367,16 @@ class AzureStorageTaskHub:
         """Return the names of the control queues that this host reads."""
         return self._sessions.open_queues
 
-    def _repairer(self) -> Repairer:
-        def forget(instance_id: str) -> None:
-            self._cache.forget(instance_id)
-            self._recent.forget(instance_id)
+    def _forget(self, instance_id: str, *, is_purged: bool = False) -> None:
+        """Drop what this host remembers of an instance whose rows it is about to change or, `is_purged`, to delete."""
+        self._cache.forget(instance_id)
+        self._recent.forget(instance_id, is_purged=is_purged)
 
+    def _repairer(self) -> Repairer:
         return Repairer(
             self._history,
             self._instances,
-            forget,
+            self._forget,
             self._sender,
             self._partitions,
             self._clock,

@@ -139,7 +139,7 @@ def compressed(text: str) -> bytes:
 
 
 class LargePayloads:
-    """The container for large payloads of one hub. It is created when the first payload is stored, as in .NET.
+    """The container for large payloads of one hub. It is created when a payload is stored and it is missing.
 
     `max_bytes`: the limit of a payload that is read. A few kilobytes of gzip may be gigabytes.
     """
@@ -151,18 +151,19 @@ class LargePayloads:
         self._max_bytes = max_bytes
         self._clock = clock
         self._new_id = new_id
-        self._is_created = False
 
     async def store(self, blob: str, text: str) -> str:
         """Store a text under a blob name and return the blob's URL."""
         # Megabytes would block the event loop, and with it the renewal of locks.
         with self._clock.busy():
             content = await asyncio.to_thread(compressed, text)
-        # Most hubs never store a large payload, and then need no container.
-        if not self._is_created:
+        try:
+            await self._container.write(blob, content)
+        except NotFound:
+            # Most hubs never store a large payload, and then need no container. And it may be deleted while the host
+            # runs (Azurite lost its data, or a user cleaned up).
             await self._container.create()
-            self._is_created = True
-        await self._container.write(blob, content)
+            await self._container.write(blob, content)
         return self._container.url(blob)
 
     async def store_column(
@@ -218,4 +219,3 @@ class LargePayloads:
     async def drop(self) -> None:
         """Delete the container with all payloads."""
         await self._container.drop()
-        self._is_created = False

@@ -120,14 +120,24 @@ def episodes(events: Sequence[HistoryEvent]) -> Sequence[Episode]:
 
 
 def received_names(events: Sequence[HistoryEvent]) -> Mapping[int, str]:
-    """Return what received events are about, by their numbers: the name of an event, or of what has a result."""
+    """Return what received events are about, by their numbers: the name of an event, or of what has a result.
+
+    The response of an entity is an event whose name is the id of the request. It gets the name of the operation and the
+    id of the entity.
+    """
     calls: dict[int, str] = {}
+    requests: dict[str, str] = {}
     names: dict[int, str] = {}
     for number, event in enumerate(events):
         match event:
             case TaskScheduled() | SubOrchestrationInstanceCreated():
                 calls[event.event_id] = event.name
-            case EventRaised() | ExecutionStarted():
+            case EventSent():
+                if (request := request_in(event)) is not None:
+                    requests[request.id] = f"{request.operation or 'lock'} {event.instance_id}"
+            case EventRaised():
+                names[number] = requests.get(event.name, event.name)
+            case ExecutionStarted():
                 names[number] = event.name
             case (
                 TaskCompleted() | TaskFailed() | SubOrchestrationInstanceCompleted() | SubOrchestrationInstanceFailed()

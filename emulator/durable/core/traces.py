@@ -18,10 +18,8 @@ from emulator.telemetry.span_context import SpanContext
 def with_span(started: ExecutionStarted, now: Instant) -> ExecutionStarted:
     """Return the start with the id of the orchestration's span, which begins `now`; unchanged if it has one or none."""
     trace = started.parent_trace_context
-    if trace is None or trace.span_id is not None:
-        return started
-    parent = SpanContext.parse(trace.trace_parent, trace.trace_state)
-    if parent is None:
+    parent = context_of(trace)
+    if trace is None or trace.span_id is not None or parent is None:
         return started
     own = replace(parent, span_id=_span_id("orchestration", started.instance))
     # A DateTimeOffset in .NET, so it is written with an offset.
@@ -35,10 +33,8 @@ def with_span(started: ExecutionStarted, now: Instant) -> ExecutionStarted:
 def orchestration_span(started: ExecutionStarted) -> SpanContext | None:
     """Return the span of an orchestration; None: it is not traced."""
     trace = started.parent_trace_context
-    if trace is None or trace.span_id is None:
-        return None
-    parent = SpanContext.parse(trace.trace_parent, trace.trace_state)
-    return None if parent is None else replace(parent, span_id=trace.span_id)
+    parent = context_of(trace)
+    return None if trace is None or trace.span_id is None or parent is None else replace(parent, span_id=trace.span_id)
 
 
 def task_trace(started: ExecutionStarted, task_id: int) -> TraceContext | None:

@@ -9,12 +9,14 @@ would write.
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from emulator.private_files import make_private_folder, owner_only
+from emulator.regular_files import read_regular
 from emulator.storage.file_lock import try_lock
 from emulator.user_folders import data_folder
 
@@ -39,15 +41,20 @@ def hub_user(root: Path, account: str, hub: str) -> Iterator[OtherUser | None]:
     own = folder / f"{_digest(str(root))}.txt"
     is_new = not own.exists()
     if is_new:
-        with open(own, "w", encoding="utf-8", opener=owner_only) as file:
-            file.write(str(root))
+        # As bytes: on Linux the name of a folder need not be text.
+        with open(own, "wb", opener=owner_only) as file:
+            file.write(os.fsencode(root))
     others = []
     with ExitStack() as stack:
         # Before others are looked for: of two apps that start at the same moment, at least one must notice the other.
         # A second host of this app does not get the lock, and needs none.
         stack.enter_context(try_lock(own.with_suffix(".lock")))
         for path in sorted(folder.glob("*.txt")):
-            other = Path(path.read_text(encoding="utf-8"))
+            # Something else has written what cannot be read. That is no reason not to start.
+            try:
+                other = Path(os.fsdecode(read_regular(path)))
+            except OSError:
+                continue
             # The folder of an app that was moved or deleted is not another app.
             if path != own and other.is_dir():
                 with try_lock(path.with_suffix(".lock")) as lock:

@@ -136,6 +136,15 @@ def print_ready_again(console: Console, functions: Sequence[Function]) -> None:
     console.print(f"The host is ready again. Functions: {names or 'none'}.")
 
 
+def print_without_functions(console: Console) -> None:
+    """Print what a host does whose app cannot be loaded after a change. The error is printed where it occurs."""
+    console.print(
+        "The host runs without functions, because the app cannot be loaded (see above). Orchestrations and messages "
+        "wait until it is repaired.",
+        level=LogLevel.WARNING,
+    )
+
+
 def print_stopping(console: Console) -> None:
     """Print that the host is shutting down."""
     console.print("Stopping the host … (press Ctrl-C again to exit immediately)")

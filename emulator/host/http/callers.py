@@ -64,8 +64,12 @@ class CallerRules:
         """Return whether the value of `X-Forwarded-Host` is one of the names that the user has given."""
         return host_name(authority) in self._forwarded
 
-    def refusal(self, request: web.Request) -> web.Response | None:
-        """Return the 403 response to a request that may be of a web page, with the reason and the remedy, or None."""
+    def refusal(self, request: web.Request, *, also_reads: bool = False) -> web.Response | None:
+        """Return the 403 response to a request that may be of a web page, with the reason and the remedy, or None.
+
+        `also_reads`: refuse what other pages read, too. A browser hides the response from them, but not how long it
+        took, and keeps event streams open.
+        """
         host = request.headers.get("Host", "")
         name = host_name(host)
         # The IP address of this machine at which the request has arrived; a browser does not look that up in the DNS.
@@ -77,7 +81,7 @@ class CallerRules:
                 f"The Host header has {unknown}. Web pages could reach this host by a name of their own. If the name "
                 f"is yours, start azemu with --host-names {shown or 'NAME'}, or add it to the setting {SETTING}."
             )
-        if request.method.upper() in _READING:
+        if request.method.upper() in _READING and not also_reads:
             return None
         origins = request.headers.getall("Origin", ())
         if origins and self._cors is not None and all(map(self._cors.allows, origins)):
@@ -86,6 +90,11 @@ class CallerRules:
         if not is_cross_site and all(self._is_own(origin, request, host) for origin in origins):
             return None
         shown = ", ".join(origins)[:_SHOWN] or "not named"
+        if also_reads:
+            return self._refuse(
+                f"The request comes from a web page of another origin ({shown}). Other pages may neither read nor "
+                "change anything here, whatever CORS allows them."
+            )
         return self._refuse(
             f"The request comes from a web page of another origin ({shown}), which must not "
             'change anything here. If the page is yours, add its origin to --cors, or to "Host": {"CORS": …} in '

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 from typing import Any
 
@@ -156,12 +157,16 @@ async def test_a_hub_whose_storage_disappears_is_created_again(
     """As when an Azurite that keeps its data in memory is started anew."""
     async with open_world(account, clock, app(), with_provider(**changes)) as world:
         await world.start("listens", 1)
+        await world.start("nothing", "x" * 60_000, id="large")
+        await world.ended("large")
         await world.becomes("i1", RuntimeStatus.RUNNING)
         await wipe(account)
         await logged(caplog, "The storage of task hub TestHub has disappeared", clock=clock)
         assert await world.hub.status("i1") is None
         await world.start("chain", 1)
         assert (await world.ended()).output == "8"
+        await world.start("nothing", "y" * 60_000, id="large")
+        assert (await world.ended("large")).output == json.dumps("y" * 60_000)
 
 
 async def wipe(account: StorageAccount) -> None:

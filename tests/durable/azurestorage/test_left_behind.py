@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from emulator.cli.transferring import hub_items
+from emulator.cli.hub_items import hub_items
 from emulator.clock import SystemClock
 from emulator.storage.builtin import open_builtin
 from emulator.storage.transfer.exporting import export_account

@@ -20,7 +20,7 @@ from emulator.durable.core.events import ExecutionStarted, OrchestratorCompleted
 from emulator.durable.core.identity import TERMINAL, OrchestrationInstance, RuntimeStatus
 from emulator.durable.engine.worker import engine
 from emulator.durable.executor import ActivityFailed, ActivityRequest, ActivitySucceeded
-from emulator.durable.hub import LockLost
+from emulator.durable.hub import LockLost, PurgeFilter
 from emulator.ids import new_id
 from emulator.instant import Instant
 from emulator.storage.builtin import open_builtin
@@ -29,6 +29,7 @@ from emulator.virtual_time import VirtualClock
 from tests.simulation.choices import Choices
 from tests.simulation.programs import SimulatedApp
 from tests.storage.bench import Bench
+from tests.storage_calls import StorageCalls
 from tests.waiting import eventually
 
 from .apps import Steps
@@ -87,10 +88,13 @@ class Store:
 
 
 @asynccontextmanager
-async def open_host(store: Store, clock: VirtualClock, *, has_lost_writes: bool = False) -> AsyncIterator[World]:
+async def open_host(
+    store: Store, clock: VirtualClock, *, has_lost_writes: bool = False, calls: StorageCalls | None = None
+) -> AsyncIterator[World]:
     script = SlowScript({"steps": steps, "short": short}, clock=clock)
     async with open_builtin(store.path, clock) as account:
-        hub = AzureStorageTaskHub(OPTIONS, account, clock=clock, new_id=new_id)
+        around = account if calls is None else calls.around(account)
+        hub = AzureStorageTaskHub(OPTIONS, around, clock=clock, new_id=new_id)
         async with (
             hub.working(may_lose_writes=True, has_lost_writes=has_lost_writes),
             engine(hub, script, OPTIONS, clock=clock),
@@ -152,6 +156,32 @@ async def test_a_lost_start_is_named_even_if_the_last_checkpoint_of_its_instance
         await eventually(is_named, "the lost start in the log", within=30, clock=clock)
 
 
+@pytest.mark.parametrize("seconds", [15, 45])
+async def test_a_lost_start_is_named_after_a_long_outage(
+    tmp_path: Path, clock: VirtualClock, caplog: pytest.LogCaptureFixture, seconds: float
+) -> None:
+    """Longer than an emulator needs to save a write, and then longer than a lease; and new starts come afterwards."""
+    store, calls = Store(tmp_path / "store.db"), StorageCalls()
+    async with open_host(store, clock, calls=calls) as world:
+        await world.start("steps", 2, id="early")
+        await clock.sleep(3)
+        store.save()
+        await world.start("steps", 2, id="late")
+        await world.raise_event("early", "go")
+        await clock.sleep(1)
+        calls.cut_off = True
+        store.go_back(messages_too=True)
+        await clock.sleep(seconds)
+        calls.cut_off = False
+        await world.start("steps", 2, id="new")
+        await world.raise_event("new", "go")
+        for id in ("early", "new"):
+            assert (await world.becomes(id, *TERMINAL, within_seconds=900, every=2)).output == '"all"'
+        assert await world.hub.status("late") is None
+    assert 'Instance "late" is lost with its start. Start it again.' in caplog.text
+    assert 'if their instances still wait for them: event "go" to "early"' in caplog.text
+
+
 async def test_a_host_that_is_started_after_the_loss_repairs_the_instances(
     tmp_path: Path, clock: VirtualClock, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -185,6 +215,20 @@ async def test_nothing_is_repaired_while_the_storage_keeps_its_writes(
         for number in range(4):
             await world.becomes(f"i{number}", *TERMINAL, every=2)
     assert "lost" not in caplog.text
+
+
+async def test_a_purge_of_running_instances_does_not_look_like_a_loss(
+    tmp_path: Path, clock: VirtualClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A filter without a terminal status selects all instances, as in .NET."""
+    async with open_host(Store(tmp_path / "store.db"), clock) as world:
+        began = world.now
+        await world.start("steps", 2)
+        await clock.sleep(4)
+        assert (await world.status()).runtime_status is RuntimeStatus.RUNNING
+        assert (await world.hub.purge_many(PurgeFilter(created_from=began))).instances == 1
+        await clock.sleep(10)
+    assert "The storage emulator has lost writes" not in caplog.text
 
 
 async def test_a_lost_status_row_is_repaired_with_its_custom_status(clock: VirtualClock) -> None:

@@ -11,13 +11,14 @@ import pytest
 from emulator.durable.azurestorage.names import HubNames
 from emulator.durable.core.events import ExecutionStarted, OrchestratorStarted
 from emulator.durable.core.identity import RuntimeStatus
+from emulator.durable.engine.worker import engine
 from emulator.durable.hub import InstanceAlreadyExists
 from emulator.storage.paging import query_rows
 from emulator.storage.port import Operation, Row, StorageAccount, TableOperation
 from emulator.virtual_time import VirtualClock
 
 from .apps import app
-from .world import messages_left, open_world
+from .world import OPTIONS, messages_left, open_world
 
 ANY = frozenset(RuntimeStatus)
 
@@ -119,6 +120,27 @@ async def test_a_start_whose_row_comes_a_moment_later_runs(account: StorageAccou
         await clock.sleep(0.05)
         await account.table("TestHubInstances").submit([TableOperation(Operation.INSERT, row)])
         assert (await world.ended(within_seconds=1)).output == "8"
+
+
+async def test_a_start_that_comes_again_does_not_run_an_instance_that_was_purged(
+    account: StorageAccount, clock: VirtualClock
+) -> None:
+    """Another host has run it, was killed before it deleted the message, and a client of it has purged the instance."""
+    script = app()
+    async with open_world(account, clock) as world:
+        await world.start("chain", 1)
+        queue = account.queue(HubNames(hub="TestHub", partition_count=4).control_queue_of("i1"))
+        [start] = await queue.get(limit=1, hide_for=timedelta(minutes=5))
+        await queue.put(start.body)
+        async with open_world(account, clock, script) as other:
+            await other.ended()
+            await other.hub.purge("i1")
+        ran = len(script.ran)
+        async with world.hub.working(), engine(world.hub, script, OPTIONS, clock=clock):
+            await clock.sleep(3600)
+        assert len(script.ran) == ran
+        assert await world.hub.status("i1") is None
+        assert await world.hub.history("i1") == ()
 
 
 async def a_row_held_back(client: Any, account: StorageAccount) -> Row:

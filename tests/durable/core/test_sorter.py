@@ -76,6 +76,32 @@ def test_early_request_is_buffered_until_predecessor_arrives() -> None:
     assert stored(sorter).receive(first) == [first, second]
 
 
+def test_requests_of_a_repeated_episode_do_not_wait_for_one_that_was_never_sent() -> None:
+    """Its sender failed between the requests of an episode, and repeated it at another time with other messages."""
+    before = MessageSorter(WINDOW)
+    [first] = sent(NOON, sorter=before)
+    _, of_failed_episode = sent(NOON + MINUTE, NOON + MINUTE, sorter=stored(before))
+    second, third, fourth = sent(*[NOON + 2 * MINUTE] * 3, sorter=stored(before))
+    sorter = MessageSorter(WINDOW)
+    assert sorter.receive(of_failed_episode) == []
+    assert sorter.receive(third) == []
+    assert sorter.receive(first) == [first]
+    assert sorter.receive(second) == [second, of_failed_episode, third]
+    assert stored(sorter).receive(third) == []
+    assert sorter.receive(fourth) == [fourth]
+
+
+def test_a_request_that_waits_for_one_that_was_never_sent_delays_no_other() -> None:
+    before = MessageSorter(WINDOW)
+    [first] = sent(NOON, sorter=before)
+    _, of_failed_episode = sent(NOON + MINUTE, NOON + MINUTE, sorter=stored(before))
+    [second] = sent(NOON + 2 * MINUTE, sorter=before)
+    sorter = MessageSorter(WINDOW)
+    assert sorter.receive(second) == []
+    assert sorter.receive(of_failed_episode) == []
+    assert sorter.receive(first) == [first, second, of_failed_episode]
+
+
 def test_new_execution_of_sender_releases_buffered_requests() -> None:
     _, early = sent(NOON, NOON)
     [fresh] = sent(NOON + MINUTE, execution="e2")

@@ -158,3 +158,9 @@ async def test_context_and_trace(tmp_path: Path) -> None:
         answer = await site.get("/api/t", headers={"traceparent": parent})
         assert answer.text.startswith("00-0af7651916cd43dd8448eb211c80319c-")
         assert answer.text.endswith(" t")
+        later = await site.get("/api/t", headers={"traceparent": f"cc{parent[2:]}-more"})
+        assert later.text.startswith("00-0af7651916cd43dd8448eb211c80319c-")
+        nothing, span = "0" * 32, parent[36:]
+        for invalid in (f"00-{nothing}-{span}", f"{parent[:36]}{nothing[:16]}-01", f"ff{parent[2:]}", f"{parent}-more"):
+            trace_id = (await site.get("/api/t", headers={"traceparent": invalid})).text.split("-")[1]
+            assert trace_id not in ("0af7651916cd43dd8448eb211c80319c", nothing), "a new trace"

@@ -6,6 +6,7 @@ import { plural } from "../format.js";
 import { Button, Message } from "../components/basics.js";
 import { Dialog } from "../components/dialog.js";
 import { attempt, toast } from "../components/toast.js";
+import { setQuery } from "../router.js";
 import { forkCommand, historyCommands } from "./commands.js";
 import { Commands, JsonField } from "./dialogs.js";
 import { decodedText, jsonProblem } from "./payloads.js";
@@ -87,7 +88,7 @@ export function ForkDialog({ instanceId, path, event, onForked, onClose }) {
   </${Dialog}>`;
 }
 
-/** Export, replay with the present code, and tests of the run. */
+/** Export, fork, replay with the present code, and tests of the run. */
 export function RecordDialog({ instanceId, path, onClose }) {
   const [busy, setBusy] = useState("");
   const [replayed, setReplayed] = useState(null);
@@ -99,12 +100,19 @@ export function RecordDialog({ instanceId, path, onClose }) {
   };
   const exportFile = working("export", async () => download(`${fileName(instanceId)}.json`, await get(`${path}/export`)));
   const replay = working("replay", async () => setReplayed(await send("POST", `${path}/replay`)));
+  const chooseEvent = () => {
+    onClose();
+    setQuery({ tab: "history" });
+  };
   const make = working("tests", async () => setTests(await get(`${path}/tests`)));
   return html`<${Dialog} title="Use this run" wide onClose=${onClose}>
     <div class="stack">
       <h2>Export</h2>
       <p>The history with its sub-orchestrations and payloads, for <code>azemu history import</code> and replay tests.</p>
       <div class="row"><${Button} busy=${busy === "export"} onClick=${exportFile}>Export</${Button}></div>
+      <h2>Fork</h2>
+      <p>A new instance that continues from an event of this run, with another value or changed code.</p>
+      <div class="row"><${Button} onClick=${chooseEvent}>Choose the event in the history</${Button}></div>
       <h2>Replay with the present code</h2>
       <p>Would the code as it is now make the same decisions? No activity runs.</p>
       <div class="row"><${Button} busy=${busy === "replay"} onClick=${replay}>Replay</${Button}></div>

@@ -3,6 +3,7 @@
 import { html, useEffect, useState } from "../html.js";
 import { get } from "../api.js";
 import { useData } from "../data.js";
+import { isOutage } from "../outages.js";
 import { plural } from "../format.js";
 import { address, setQuery } from "../router.js";
 import { Button, CopyButton, Empty, ErrorBox, Facts, Loading, PageHead, RelativeTime, SearchField, StatusBadge } from "../components/basics.js";
@@ -45,7 +46,7 @@ export default function EntitiesPage({ query }) {
           .map((known) => html`<option key=${known} value=${known}>${known}</option>`)}
       </select>
     </div>
-    ${error && html`<${ErrorBox} error=${error} onRetry=${reload} />`}
+    ${error && !(data && isOutage(error)) && html`<${ErrorBox} error=${error} onRetry=${reload} />`}
     ${data
       ? html`<section class="panel">
           <${Table}

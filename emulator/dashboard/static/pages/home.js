@@ -12,6 +12,8 @@ import { address } from "../router.js";
 export default function HomePage() {
   const { data, error, reload } = useData("home", {}, { live: true, every: 5000 });
   const storage = useData("home/storage", {}, { live: true, every: 3000, pause: 1500 });
+  // In Azure, the list of instances costs requests.
+  const failed = useData(data?.taskHub && data.storageIsLocal ? "instances" : null, { status: "Failed", limit: 5 }, { every: 10000 });
   if (!data) return html`<${NotLoaded} title="Home" error=${error} onRetry=${reload} />`;
   const poison = (storage.data?.queues ?? []).filter(({ kind, messages }) => kind === "poison" && messages);
   return html`
@@ -70,7 +72,7 @@ export default function HomePage() {
           ]}
           rows=${storage.data.partitions}
           rowKey=${({ queue }) => queue}
-          empty=${html`<${Empty} title="The task hub has not been created yet" />`}
+          empty=${html`<${Empty} title=${storage.data.partitionsError ? "Not known: the storage does not respond" : "The task hub has not been created yet"} />`}
         />
       </${Panel}>`}
       </div>
@@ -79,6 +81,23 @@ export default function HomePage() {
       </${Panel}>
     </div>
     ${data.isVirtualTime && html`<${VirtualTime} />`}
+    ${failed.data?.total > 0 &&
+    html`<${Panel}
+      title="Failed orchestrations"
+      flush
+      actions=${html`<a href=${address(["instances"], { status: "Failed" })}>All ${count(failed.data.total)}</a>`}
+    >
+      <${Table}
+        label="Failed orchestrations"
+        columns=${[
+          { key: "time", title: "Time", render: ({ updatedAt }) => html`<span class="nowrap"><${RelativeTime} time=${updatedAt} /></span>` },
+          { key: "name", title: "Orchestrator" },
+          { key: "id", title: "Instance", render: ({ instanceId: id }) => html`<a class="mono" title=${id} href=${address(["instances", id])}>${id}</a>` },
+        ]}
+        rows=${failed.data.instances}
+        rowKey=${({ instanceId }) => instanceId}
+      />
+    </${Panel}>`}
     ${data.running.length > 0 &&
     html`<${Panel} title="Running invocations" flush>
       <${Runs} runs=${data.running} showFunction showInput=${false} />
@@ -132,7 +151,7 @@ function Queues({ data, error, reload }) {
   if (!data) return error ? html`<${ErrorBox} error=${error} onRetry=${reload} />` : html`<${Loading} />`;
   return html`
     ${data.queuesError && html`<${ErrorBox} error=${{ message: data.queuesError }} />`}
-    <${Table}
+    ${!(data.queuesError && !data.queues.length) && html`<${Table}
       label="Queues"
       columns=${[
         {
@@ -146,7 +165,7 @@ function Queues({ data, error, reload }) {
       rows=${data.queues}
       rowKey=${({ name, function: reader }) => `${name} ${reader}`}
       empty=${html`<${Empty} title="The app reads no queues" />`}
-    />
+    />`}
   `;
 }
 

@@ -5,7 +5,7 @@ import { useData } from "../data.js";
 import { follow } from "../events.js";
 import { clockTime, count, duration, plural } from "../format.js";
 import { address, navigate, setQuery } from "../router.js";
-import { Button, CopyButton, Empty, ErrorBox, Facts, Loading, Message, PageHead, Panel, RelativeTime, StatusBadge } from "../components/basics.js";
+import { Button, CopyButton, Empty, ErrorBox, Facts, Loading, Message, NotLoaded, PageHead, Panel, RelativeTime, StatusBadge } from "../components/basics.js";
 import { Dialog } from "../components/dialog.js";
 import { JsonView } from "../components/json.js";
 import { LogLines } from "../components/log_lines.js";
@@ -22,6 +22,8 @@ import { SequenceDiagram } from "../durable/sequence.js";
 import { Timeline } from "../durable/timeline.js";
 import { ReadOnly } from "./instances.js";
 
+const MOST_FACTS = 4;
+const LOOK_AGAIN = 2000;
 const TABS = [
   { id: "timeline", title: "Timeline" },
   { id: "history", title: "History" },
@@ -52,16 +54,22 @@ function Instance({ id, query }) {
     if (!exists) return undefined;
     return follow(`${path}/changes`, () => ({ version: shown.current }), { onEvent: () => setVersion((old) => old + 1) });
   }, [path, exists]);
+  const isAwaited = error?.status === 404 && !data;
+  useEffect(() => {
+    if (!isAwaited) return undefined;
+    // A link from a log line or a response may be opened before the instance is stored.
+    const timer = setInterval(() => document.hidden || reload(), LOOK_AGAIN);
+    return () => clearInterval(timer);
+  }, [isAwaited]);
   // After a purge the data from before is still there.
   if (!exists) {
-    if (!error) return html`<${Loading} />`;
-    return error.status === 404
+    return error?.status === 404
       ? html`<${PageHead} title=${id} />
           <${Empty} title="There is no such instance">
             It was purged, or it has not been stored yet. <button type="button" class="link" onClick=${reload}>Look again</button> or
             <a href=${address(["instances"])}> show all instances</a>.
           </${Empty}>`
-      : html`<${ErrorBox} error=${error} onRetry=${reload} />`;
+      : html`<${NotLoaded} title=${id} error=${error} onRetry=${reload} />`;
   }
   const tab = TABS.some(({ id: known }) => known === query.tab) ? query.tab : "timeline";
   const update = () => setVersion((old) => old + 1);
@@ -84,7 +92,7 @@ function Instance({ id, query }) {
         ${data.restartOf && html`<span>restart of <a href=${address(["instances", data.restartOf])}>${data.restartOf}</a></span>`}
       </span>`}
       actions=${html`${host?.mayWrite && html`<${Actions} data=${data} onChoose=${setDialog} />`}
-        ${!data.isEntity && data.events > 0 && html`<${Button} onClick=${() => setDialog({ name: "record" })}>Export, replay …</${Button}>`}
+        ${!data.isEntity && data.events > 0 && html`<${Button} onClick=${() => setDialog({ name: "record" })}>Export, fork, replay …</${Button}>`}
         <${Button} icon="copy" onClick=${() => setDialog({ name: "commands" })}>Copy as</${Button}>`}
     />
     ${host && !host.mayWrite && html`<${ReadOnly} />`}
@@ -170,10 +178,16 @@ const awaitedEvents = (why, data) => [
 ];
 
 function Why({ why }) {
+  const [all, setAll] = useState(false);
+  // One fact for each task of a fan-out would push the timeline out of view.
+  const [facts, advice] = [why.facts ?? [], why.advice ?? []];
+  const most = all ? Infinity : MOST_FACTS;
+  const hidden = Math.max(facts.length - most, 0) + Math.max(advice.length - most, 0);
   return html`<section class=${`why ${why.severity ?? ""}`} aria-label="Why it does not progress">
     <strong>${why.summary}</strong>
-    ${why.facts?.map((fact) => html`<div key=${fact}>${fact}</div>`)}
-    ${why.advice?.map((advice) => html`<div key=${advice} class="muted">What to do: ${advice}</div>`)}
+    ${facts.slice(0, most).map((fact) => html`<div key=${fact}>${fact}</div>`)}
+    ${advice.slice(0, most).map((text) => html`<div key=${text} class="muted">What to do: ${text}</div>`)}
+    ${hidden > 0 && html`<div><button type="button" class="link" onClick=${() => setAll(true)}>Show ${plural(hidden, "more line")}</button></div>`}
   </section>`;
 }
 

@@ -2,9 +2,10 @@
 
 import { html, useEffect, useRef, useState } from "../html.js";
 import { apiUrl, get, request } from "../api.js";
-import { onceAtATime } from "../data.js";
+import { onceAtATime, useData } from "../data.js";
 import { follow } from "../events.js";
 import { count, duration, plural } from "../format.js";
+import { answersOfLoader, isOutage } from "../outages.js";
 import { address, navigate, setQuery } from "../router.js";
 import { Button, Empty, ErrorBox, Loading, Message, PageHead, RelativeTime, SearchField, StatusBadge } from "../components/basics.js";
 import { Table } from "../components/table.js";
@@ -16,6 +17,8 @@ const PAGE = 50;
 const STATUSES = ["Running", "Pending", "Suspended", "Completed", "Failed", "Terminated", "Canceled", "ContinuedAsNew"];
 const PERIODS = { "": "any time", 15: "last 15 minutes", 60: "last hour", 1440: "last 24 hours", 10080: "last 7 days" };
 const MOST_SELECTED = 10000;
+const LONGEST_SILENCE = 10000;
+const MOST_EXPLAINED = 100;
 
 export default function InstancesPage({ query }) {
   const host = useHost();
@@ -59,8 +62,13 @@ export default function InstancesPage({ query }) {
     <${PageHead}
       title="Instances"
       subtitle=${host && `Task hub ${host.taskHub}`}
-      actions=${host?.mayWrite &&
-      html`<${Button} kind="primary" icon="play" onClick=${() => setDialog({ kind: "start" })}>Start</${Button}>`}
+      actions=${html`<${Button}
+          aria-pressed=${query.view === "why"}
+          title="Explain the instances that have not ended"
+          onClick=${() => setQuery({ view: query.view === "why" ? "" : "why" })}
+        >Why waiting?</${Button}>
+        ${host?.mayWrite &&
+        html`<${Button} kind="primary" icon="play" onClick=${() => setDialog({ kind: "start" })}>Start</${Button}>`}`}
     />
     ${host && !host.mayWrite && html`<${ReadOnly} />`}
     <${Filters} query=${query} data=${data} onChange=${change} onSearch=${setSearch} />
@@ -81,7 +89,7 @@ export default function InstancesPage({ query }) {
       )}
       <button type="button" class="link" onClick=${() => setSelected(new Set())}>Clear</button>
     </div>`}
-    ${error && html`<${ErrorBox} error=${error} onRetry=${() => listing.reload()} />`}
+    ${error && !(data && isOutage(error)) && html`<${ErrorBox} error=${error} onRetry=${() => listing.reload()} />`}
     ${data && !data.isComplete &&
     html`<div class="muted" role="status">Reading the task hub: ${count(data.read)} instances so far …</div>`}
     ${data?.isCut &&
@@ -90,6 +98,8 @@ export default function InstancesPage({ query }) {
     </${Message}>`}
     ${search
       ? html`<${PayloadSearch} key=${search} text=${search} filter=${filter} onClose=${() => setSearch(null)} />`
+      : query.view === "why"
+      ? html`<${Waiting} onClose=${() => setQuery({ view: "" })} />`
       : data
         ? html`<section class="panel">
             <${InstanceTable}
@@ -150,16 +160,21 @@ function useListing(query) {
   const version = useRef(0);
   useEffect(() => {
     const abort = new AbortController();
+    const answers = answersOfLoader();
     let reread = false;
     const read = onceAtATime(async () => {
       const target = reread ? `${url}&reread=true` : url;
       reread = false;
+      answers.asked();
       try {
         const data = await (await request(target, { signal: abort.signal })).json();
         version.current = data.version;
+        answers.answered();
         setState({ data, error: null });
       } catch (error) {
-        if (error.name !== "AbortError") setState((old) => ({ ...old, error }));
+        if (abort.signal.aborted) return;
+        answers.answered(error);
+        setState((old) => ({ ...old, error }));
       }
     }, abort.signal);
     load.current = (options) => {
@@ -176,8 +191,12 @@ function useListing(query) {
     });
     const onShow = () => document.hidden || load.current();
     document.addEventListener("visibilitychange", onShow);
+    // The stream is silent both when nothing changes and when the storage does not respond.
+    const timer = setInterval(onShow, LONGEST_SILENCE);
     return () => {
       abort.abort();
+      answers.ended();
+      clearInterval(timer);
       stop();
       document.removeEventListener("visibilitychange", onShow);
     };
@@ -334,6 +353,44 @@ function Pages({ skip, total, shown }) {
   </div>`;
 }
 
+/** Why the instances do not progress that have not ended, the most urgent first. */
+function Waiting({ onClose }) {
+  // Each answer replays the orchestrators, so not at every change.
+  const { data, error, reload } = useData("why", { limit: MOST_EXPLAINED }, { every: 15000 });
+  return html`<section class="panel">
+    <header>
+      <h2>Why they have not ended</h2>
+      <div class="actions">
+        ${data?.hasMore && html`<span class="muted">the first ${count(MOST_EXPLAINED)}</span>`}
+        <${Button} onClick=${onClose}>All instances</${Button}>
+      </div>
+    </header>
+    ${data
+      ? html`<${Table}
+          label="Waiting instances"
+          blocks
+          columns=${[
+            COLUMNS[0],
+            { key: "name", title: "Orchestrator" },
+            {
+              key: "why",
+              title: "Why",
+              render: ({ severity, summary, advice }) =>
+                html`<div>${severity === "problem" && html`<${StatusBadge} status="problem" tone="red" /> `}${summary}</div>
+                  ${advice.length > 0 && html`<div class="muted below">What to do: ${advice[0]}</div>`}`,
+            },
+          ]}
+          rows=${data.instances}
+          rowKey=${({ instanceId }) => instanceId}
+          onRow=${({ instanceId }) => navigate(["instances", instanceId])}
+          empty=${html`<${Empty} title="All instances have ended" />`}
+        />`
+      : error
+        ? html`<${ErrorBox} error=${error} onRetry=${reload} />`
+        : html`<${Loading} />`}
+  </section>`;
+}
+
 /** Results of a search in payloads, which the host sends as it finds them. Leaving the page stops the search. */
 function PayloadSearch({ text, filter, onClose }) {
   const [found, setFound] = useState([]);
@@ -342,6 +399,7 @@ function PayloadSearch({ text, filter, onClose }) {
   useEffect(() => {
     const { text: ignored, ...others } = filter;
     stop.current = follow("instances-search", { ...others, payload: text }, {
+      hasEnd: true,
       onEvent: (event) => {
         if (event.match) setFound((old) => [...old, { ...event.match, place: event.place }]);
         else setProgress(event);

@@ -36,7 +36,8 @@ export default function StoragePage({ query }) {
       ? html`<${ErrorBox} error=${error} onRetry=${reload} />`
       : !data
         ? html`<${Loading} />`
-        : html`<${Panel} flush>
+        : html`${!data.isComplete && html`<p class="muted">The account has more ${tab.title.toLowerCase()}; these are the first ${count(data[tab.list].length)}.</p>`}
+          <${Panel} flush>
             <${Table}
               key=${tab.id}
               label=${tab.title}

@@ -6,12 +6,12 @@ Source: docs/protocol/task-hub-storage.md chapter 4.5 (durabletask: AzureTableTr
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import replace
 
 from emulator.durable.azurestorage.large import LargePayloads
 from emulator.durable.azurestorage.names import escape_key
 from emulator.durable.azurestorage.tracking.history import HistoryTable
-from emulator.durable.azurestorage.tracking.hub_cache import HubCache
 from emulator.durable.azurestorage.tracking.instances import InstanceTable
 from emulator.durable.core.identity import TERMINAL
 from emulator.durable.hub import InstanceQuery, PurgeFilter, PurgeResult
@@ -26,13 +26,18 @@ _PAGE_SIZE = 100
 
 
 class Purger:
-    """Deletes single instances, or all that a filter selects."""
+    """Deletes single instances, or all that a filter selects.
 
-    def __init__(self, history: HistoryTable, instances: InstanceTable, large: LargePayloads, cache: HubCache) -> None:
+    `forget`: drops what this host remembers of an instance.
+    """
+
+    def __init__(
+        self, history: HistoryTable, instances: InstanceTable, large: LargePayloads, forget: Callable[[str], None]
+    ) -> None:
         self._history = history
         self._instances = instances
         self._large = large
-        self._cache = cache
+        self._forget = forget
 
     async def purge(self, instance_id: str) -> PurgeResult:
         """Delete one instance. The result counts 0 instances if it does not exist."""
@@ -40,7 +45,7 @@ class Purger:
         if await self._instances.row(instance_id) is None:
             return PurgeResult(0)
         # Dropped first, so that no episode uses the cached history while its rows are being deleted.
-        self._cache.forget(instance_id)
+        self._forget(instance_id)
         rows, blobs = await asyncio.gather(self._history.purge(instance_id), self._purge_blobs(instance_id))
         # The status row is deleted last: a purge begins with reading it, so an interrupted purge can be repeated.
         was_there = await self._instances.purge(instance_id)

@@ -23,6 +23,8 @@ _SAVED_AFTER: Final = timedelta(seconds=10)
 # So many checkpoints are compared at a time, and remembered while storage does not respond.
 _SAMPLES: Final = 20
 _REMEMBERED: Final = 1_000
+# So many starts and events are remembered. During a repair, or if nothing compares, they are not dropped by their age.
+_NAMED: Final = 10_000
 
 
 class RecentCheckpoints:
@@ -56,11 +58,10 @@ class RecentCheckpoints:
             self._note(self._sent, f'{what} to "{target}"')
 
     def _note(self, noted: dict[str, datetime], what: str) -> None:
-        now = self._clock.now()
         # The entries are in the order of their times.
         noted.pop(what, None)
-        noted[what] = now
-        while now - next(iter(noted.values())) > _SAVED_AFTER:
+        noted[what] = self._clock.now()
+        if len(noted) > _NAMED:
             del noted[next(iter(noted))]
 
     def forget(self, instance_id: str, *, is_purged: bool = False) -> None:
@@ -85,10 +86,11 @@ class RecentCheckpoints:
 
         Raises EmulatorError if storage does not respond; the checkpoints are then compared by the next call.
         """
+        asked_at = self._clock.now()
         if not self._written:
+            self._drop_saved(asked_at)
             return {}
         remembered = list(self._written.items())
-        asked_at = self._clock.now()
         # Evenly distributed, with the last one: a loss concerns all writes after a moment.
         step = -(-len(remembered) // _SAMPLES)
         samples = dict(remembered[::-step])
@@ -106,4 +108,16 @@ class RecentCheckpoints:
         for instance_id, written in remembered:
             if (lost or asked_at - written[1] > _SAVED_AFTER) and self._written.get(instance_id) == written:
                 del self._written[instance_id]
+        if not lost:
+            self._drop_saved(asked_at)
         return lost
+
+    def _drop_saved(self, now: datetime) -> None:
+        """Drop the starts and events that the storage has saved meanwhile.
+
+        Only after a comparison: an outage may last longer than the storage needs to save, and what was acknowledged
+        shortly before it is lost nevertheless.
+        """
+        for noted in (self._started, self._sent):
+            for what in [what for what, at in noted.items() if now - at > _SAVED_AFTER]:
+                del noted[what]

@@ -222,13 +222,14 @@ def _plan_new_execution(
 
 def _plan_current(history: History, waiting: Sequence[ReceivedMessage], replaced: Collection[str]) -> DeliveryPlan:
     """Sort messages none of which starts a new execution."""
-    if not history.is_loaded and any(is_for_execution(message.task, history.execution_id) for message in waiting):
-        return DeliveryPlan(reload=True)
     if not history.is_loaded:
-        too_early, discard = _split_early(waiting, replaced)
-        # A host may have been killed after it replaced the execution, and before it wrote the status row.
-        if any(message.dequeue_count > 1 for message in waiting):
+        # For a message that was received before, too: a host may have been killed after it replaced the execution, and
+        # before it wrote the status row.
+        if any(
+            message.dequeue_count > 1 or is_for_execution(message.task, history.execution_id) for message in waiting
+        ):
             return DeliveryPlan(reload=True)
+        too_early, discard = _split_early(waiting, replaced)
         return DeliveryPlan(too_early=too_early, discard=discard)
     if history.status is None:
         return _plan_without_history(waiting, replaced)

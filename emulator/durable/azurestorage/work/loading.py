@@ -75,9 +75,13 @@ class InstanceLoader:
         confirmed = self._cache.started.get(instance_id)
         events = [message.task.event for message in starts if isinstance(message.task.event, ExecutionStarted)]
         # The row need not be read if this process wrote it for this start. A scheduled start may have been
-        # terminated in its row in the meantime, so its row is always read.
+        # terminated in its row in the meantime, so its row is always read. So is that of a start that was received
+        # before: another host may have run the instance to its end, and a client of that host may have purged it.
         if confirmed is not None and all(
-            event.instance.execution_id == confirmed and not event.scheduled_start_time for event in events
+            message.task.target.execution_id == confirmed
+            and message.dequeue_count == 1
+            and not event.scheduled_start_time
+            for message, event in zip(starts, events, strict=True)
         ):
             return {message.id: Disposition.ACCEPT for message in starts}
         dispositions = await self._compare_with_row(instance_id, starts)

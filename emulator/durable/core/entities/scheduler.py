@@ -265,8 +265,7 @@ class _Inbox:
 
     def _receive_request(self, request: Request) -> None:
         # The order of labels does not tell whether a delayed request has arrived before.
-        known = {other.id for other in (*self.queue, *self.from_holder, *self.delayed)}
-        if request.due is not None and request.id in known:
+        if request.due is not None and self._has(request):
             return  # Sent twice by an episode that was repeated after a crash.
         if request.due is not None and request.due > self._now + _EARLY_TOLERANCE:
             self.delayed.append(request)
@@ -275,10 +274,14 @@ class _Inbox:
         for delivered in [request] if request.due is not None else self._sorter.receive(request):
             # Nor does a lock request that another entity has forwarded. A lock that is granted again after its release
             # would never be released.
-            if delivered.is_lock_request and (delivered.id in known or self._sorter.has_granted(delivered)):
+            if delivered.is_lock_request and (self._has(delivered) or self._sorter.has_granted(delivered)):
                 continue
             is_from_holder = self.locked_by is not None and delivered.parent == self.locked_by
             (self.from_holder if is_from_holder else self.queue).append(delivered)
+
+    def _has(self, request: Request) -> bool:
+        # Not asked for every request, and so not kept as a set: a queue may be long.
+        return any(other.id == request.id for other in (*self.queue, *self.from_holder, *self.delayed))
 
 
 class _Outbox:

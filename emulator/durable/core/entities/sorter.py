@@ -84,17 +84,29 @@ class _ReceiveBuffer:
 
     def deliver_buffered(self, horizon: Timestamp) -> Iterator[Request]:
         """Yield the buffered requests whose predecessor has been delivered or is older than `horizon`."""
-        for timestamp in sorted(self.buffered):
-            request = self.buffered[timestamp]
-            # All later requests wait as well, because they follow this one.
-            if request.predecessor > self.last and request.predecessor >= horizon:
+        left = sorted(self.buffered)
+        while left:
+            waiting, left = left, []
+            for timestamp in waiting:
+                request = self.buffered[timestamp]
+                if request.predecessor > self.last and request.predecessor >= horizon:
+                    # Later requests follow this one, unless its sender was killed and has repeated the episode with
+                    # other messages: then its predecessor may never come, and those of the repetition must not wait.
+                    left.append(timestamp)
+                    continue
+                del self.buffered[timestamp]
+                yield self._deliver(request, horizon)
+            if len(left) == len(waiting):
                 return
-            del self.buffered[timestamp]
-            yield self._deliver(request, horizon)
 
     def _deliver(self, request: Request, horizon: Timestamp) -> Request:
-        # Below the horizon duplicates are not recognised any more, so there is no need to remember the time.
-        self.last = request.timestamp if request.timestamp >= horizon else NO_TIMESTAMP
+        if request.timestamp >= horizon:
+            # A request that waited for one that was never sent comes behind later ones. .NET goes back to its time,
+            # and all that follow the later ones wait until they are older than the window.
+            self.last = max(self.last, request.timestamp)
+        elif self.last < horizon:
+            # Below the horizon duplicates are not recognised any more, so there is no need to remember the time.
+            self.last = NO_TIMESTAMP
         return request
 
 

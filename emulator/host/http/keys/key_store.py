@@ -33,6 +33,7 @@ from emulator.host.http.keys.secret_format import (
 )
 from emulator.logs import get_logger
 from emulator.private_files import make_private_folder, owner_only
+from emulator.regular_files import read_regular_text
 
 logger = get_logger(__name__)
 
@@ -77,7 +78,7 @@ class FileSecrets:
         if name in self._unsaved:
             return self._unsaved[name]
         try:
-            return self._path(name).read_text(encoding="utf-8-sig")
+            return read_regular_text(self._path(name))
         except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as error:
