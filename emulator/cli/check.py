@@ -12,7 +12,7 @@ from emulator.check.child import check_in_child
 from emulator.check.findings import RULES, Level
 from emulator.check.reports import json_report, rule_lines, sarif_report, text_report
 from emulator.cli.check_arguments import Check
-from emulator.cli.printing import print_json
+from emulator.cli.printing import print_json, waiting
 from emulator.clock import SystemClock
 from emulator.config.settings import find_project_root
 from emulator.errors import ConfigurationError
@@ -30,7 +30,8 @@ def run_check(command: Check) -> int:
         return exit_codes.OK
     root = find_project_root(command.app)
     options = CheckOptions(app=root.resolve(), load=command.load, plan=command.plan)
-    report = check_in_child(options, os.environ, SystemClock().now().date(), seconds=command.timeout)
+    with waiting("Checking the app"):
+        report = check_in_child(options, os.environ, SystemClock().now().date(), seconds=command.timeout)
     if command.json:
         print_json(json_report(report))
     else:

@@ -18,7 +18,7 @@ from emulator.cli.durable_access import RequestRefused
 from emulator.cli.durable_choice import HubChoice
 from emulator.cli.history_access import Histories, open_histories
 from emulator.cli.history_arguments import ExportHistory, ForkHistory, ImportHistory, MakeTests, ReplayHistory
-from emulator.cli.printing import Table, one_line, print_json
+from emulator.cli.printing import Table, one_line, print_json, waiting
 from emulator.config.settings import find_project_root
 from emulator.errors import ConfigurationError
 from emulator.histories.generated_tests import generated_tests
@@ -148,7 +148,8 @@ def run_replay(command: ReplayHistory) -> int:
     file = Path(command.source)
     recorded = file if file.is_file() else _exported(command)
     threads = set(threading.enumerate())
-    report = replay_report(root, recorded)
+    with waiting("Replaying the history"):
+        report = replay_report(root, recorded)
     if command.json:
         print_json(report)
     else:
@@ -192,7 +193,8 @@ def run_pytest(command: MakeTests) -> int:
             raise RequestRefused(f"{path} exists already, and is left as it is. Choose another file with -o.")
     threads = set(threading.enumerate())
     # A test that fails from the beginning would be taken for a defect of the app.
-    report = replay_report(root, document)
+    with waiting("Replaying the history"):
+        report = replay_report(root, document)
     if report["divergences"]:
         raise RequestRefused(
             f"No test was written, because the present code does not follow the history.\n"
@@ -202,7 +204,8 @@ def run_pytest(command: MakeTests) -> int:
     _write(history, _text_of(document), replaces=False)
     _write(test, tests.test, replaces=False)
     # Run at once, because a history may need activities or settings that the test does not have.
-    passed, output = _run_tests(test, root)
+    with waiting("Running the new tests"):
+        passed, output = _run_tests(test, root)
     created = [str(path.relative_to(root)) for path in (test, history)]
     if command.json:
         print_json({"created": created, "omitted": tests.omitted, "passed": passed})

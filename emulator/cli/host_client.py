@@ -15,6 +15,7 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from emulator.cli.answers import Response, Shape, UnexpectedAnswer
+from emulator.cli.printing import waiting
 from emulator.config.settings import find_project_root, load_settings
 from emulator.config.start import DASHBOARD_PATH
 from emulator.errors import ConfigurationError, EmulatorError
@@ -171,6 +172,7 @@ class HostClient:
         except (OSError, http.client.HTTPException) as error:
             raise HostNotRunning(f"The connection to the host at {self.origin} was lost ({error}).") from None
 
+    @waiting("Waiting for the host")
     def send(
         self,
         method: str,

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+import threading
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -163,3 +164,28 @@ class ProgressLine:
         self.clear()
         sys.stderr.write(f"{text}\n")
         sys.stderr.flush()
+
+
+@contextmanager
+def waiting(doing: str) -> Iterator[None]:
+    """Show `doing` and the seconds, at a terminal after a second: for what tells nothing about its progress."""
+    line = ProgressLine()
+    if not line.is_terminal:
+        yield
+        return
+    ended = threading.Event()
+
+    # In a thread, because what takes long is a call that blocks, such as a request or the import of an app.
+    def count() -> None:
+        started = time.monotonic()
+        with line:
+            while not ended.wait(_PROGRESS_SECONDS):
+                line.show(f"{doing} ({time.monotonic() - started:.0f} s) …")
+
+    thread = threading.Thread(target=count, name="progress", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
