@@ -75,6 +75,8 @@ def read_histories(recorded: Recorded, instance_id: str | None = None) -> Sequen
             )
         # The member names of the trigger value, of `az storage entity query`, and of the REST API.
         recorded = recorded.get("history") or recorded.get("items") or recorded.get("value") or ()
+        if not isinstance(recorded, list | tuple):
+            raise UnreadableHistory('The member "history", "items" or "value" of the recorded history is not a list.')
     items = list(recorded)
     if not items:
         raise UnreadableHistory("The recorded history is empty. Pass at least the event ExecutionStarted.")
@@ -105,6 +107,9 @@ def _read_file(path: Path, instance_id: str | None) -> Sequence[History]:
         content = json.loads(path.read_text(encoding="utf-8-sig"))
     except (ValueError, RecursionError) as error:
         raise UnreadableHistory(f"{path} is not JSON: {error}") from error
+    # A JSON string is not the path of another file.
+    if not isinstance(content, dict | list):
+        raise UnreadableHistory(f"{path} has neither a JSON object nor a list. Pass the path of a recorded history.")
     return read_histories(content, instance_id)
 
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any, Final
 
 from emulator.logs import get_logger
@@ -14,9 +12,8 @@ logger = get_logger(__name__)
 _WARNING_INTERVAL_SECONDS: Final = 10.0
 
 
-@contextmanager
-def quiet_client_errors() -> Iterator[None]:
-    """While entered, shorten the running event loop's reports of errors that clients cause; pass on all others."""
+def shorten_client_errors() -> None:
+    """Shorten the running event loop's reports of errors that clients cause, until it is closed; pass on all others."""
     loop = asyncio.get_running_loop()
     previous_handler = loop.get_exception_handler()
     last_warning = -_WARNING_INTERVAL_SECONDS
@@ -39,8 +36,5 @@ def quiet_client_errors() -> Iterator[None]:
         else:
             (previous_handler or type(loop).default_exception_handler)(loop, context)
 
+    # Not restored when the app has ended: asyncio listens again up to a second later, while the loop is still ending.
     loop.set_exception_handler(handle)
-    try:
-        yield
-    finally:
-        loop.set_exception_handler(previous_handler)

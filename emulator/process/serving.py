@@ -32,7 +32,7 @@ from emulator.host.http_options import HttpOptions
 from emulator.host.status import HostState
 from emulator.loading import loading_modules
 from emulator.process.chaos_options import ChaosOptions
-from emulator.process.client_errors import quiet_client_errors
+from emulator.process.client_errors import shorten_client_errors
 from emulator.process.deleted_folder import report_deleted_folder
 from emulator.process.freed_memory import return_freed_memory
 from emulator.process.host_record import recorded_host
@@ -122,7 +122,8 @@ async def serve(
 
     raise_open_files_limit()
     return_freed_memory()
-    with console_logging(console), quiet_client_errors():
+    shorten_client_errors()
+    with console_logging(console):
         async with open_app(
             replace(configuration, first_start=announce),
             process=ProcessResources(

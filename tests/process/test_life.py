@@ -240,10 +240,24 @@ def _expect_no_response(url: str) -> None:
         get(url)
 
 
+FEW_FILES = "import resource\n\nresource.setrlimit(resource.RLIMIT_NOFILE, (100, 100))\n" + HELLO
+# As on a busy machine. A second after an error of accept, asyncio listens again, on a socket that is closed by then.
+SLOW_END = """
+import asyncio
+
+shut_down = asyncio.BaseEventLoop.shutdown_default_executor
+
+async def shut_down_slowly(self, *arguments):
+    await asyncio.sleep(1.2)
+    await shut_down(self, *arguments)
+
+asyncio.BaseEventLoop.shutdown_default_executor = shut_down_slowly
+"""
+
+
 @POSIX_ONLY
 def test_connections_beyond_the_open_files_limit_wait(tmp_path: Path) -> None:
-    code = "import resource\n\nresource.setrlimit(resource.RLIMIT_NOFILE, (100, 100))\n" + HELLO
-    with started(write_app(tmp_path, code), "--no-reload") as azemu:
+    with started(write_app(tmp_path, FEW_FILES), "--no-reload") as azemu:
         url = azemu.url()
         port = int(url.split(":")[2].split("/", maxsplit=1)[0])
         clients = [socket.create_connection(("127.0.0.1", port)) for _ in range(120)]
@@ -252,6 +266,21 @@ def test_connections_beyond_the_open_files_limit_wait(tmp_path: Path) -> None:
             client.close()
         assert get(url) == "hello"
         stop(azemu)
+    assert "Traceback" not in azemu.output
+
+
+@POSIX_ONLY
+def test_stop_beyond_the_open_files_limit_prints_no_traceback(tmp_path: Path) -> None:
+    (tmp_path / "slow").mkdir()
+    (tmp_path / "slow" / "sitecustomize.py").write_text(SLOW_END, encoding="utf-8")
+    path = os.pathsep.join((str(tmp_path / "slow"), str(PROJECT)))
+    with started(write_app(tmp_path / "app", FEW_FILES), "--no-reload", env={"PYTHONPATH": path}) as azemu:
+        port = int(azemu.url().split(":")[2].split("/", maxsplit=1)[0])
+        clients = [socket.create_connection(("127.0.0.1", port)) for _ in range(120)]
+        azemu.wait_for("Too many open connections")
+        stop(azemu)
+        for client in clients:
+            client.close()
     assert "Traceback" not in azemu.output
 
 
