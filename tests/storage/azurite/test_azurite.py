@@ -514,6 +514,7 @@ async def test_app_folder_is_used_if_the_home_cannot_be_written(
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "home"))
     said: list[str] = []
     app = tmp_path / "app"
+    app.mkdir()
     async with open_azurite(app, clock=CLOCK, usual_ports=free_ports(), print_line=said.append) as azurite:
         assert azurite.folder == app / ".azurite"
     shared = tmp_path / "home" / "azemu" / "azurite"
