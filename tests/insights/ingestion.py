@@ -62,8 +62,10 @@ class Endpoint:
         ]
 
     def only(self, kind: str, **members: str) -> Item:
-        (item,) = self.of(kind, **members)
-        return item
+        first, *others = self.of(kind, **members)
+        # The exporter sends a batch again whose response was late, as on a busy machine.
+        assert [other for other in others if other != first] == []
+        return first
 
     async def receive(self, request: web.Request) -> web.Response:
         self.posts += 1
