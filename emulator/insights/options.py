@@ -7,7 +7,6 @@ import socket
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib import metadata
 from typing import Final
 
 from emulator import __version__
@@ -56,6 +55,9 @@ def read_insights(settings: Settings, host: HostOptions, *, service: str) -> Ins
     setting = next((name for name in (_CONNECTION_STRING, _KEY) if (settings.get(name) or "").strip()), None)
     if not is_on(settings) or setting is None:
         return Insights()
+    # Imported late, as it takes longer than most modules, and every host loads this one.
+    from importlib import metadata
+
     # From the metadata: an import would load the package into the process of user code, which may have another use of
     # the same packages.
     problem = None

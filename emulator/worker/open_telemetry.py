@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from importlib import metadata
 from typing import Final
 
 from emulator.logs import get_logger
@@ -28,8 +27,13 @@ def switch_of(get: Callable[[str], str | None]) -> str | None:
 
 def sends_user_lines(get: Callable[[str], str | None]) -> bool:
     """Return whether the app's process itself sends what functions log. `get`: returns a setting."""
-    # Otherwise the host sends them, rather than no one.
-    return switch_of(get) is not None and any(True for _ in metadata.Distribution.discover(name=_PACKAGE))
+    if switch_of(get) is None:
+        return False
+    # Imported late, as it takes longer than most modules, and few apps have the setting.
+    from importlib import metadata
+
+    # Without the package the host sends them, rather than no one.
+    return any(True for _ in metadata.Distribution.discover(name=_PACKAGE))
 
 
 def set_up(get: Callable[[str], str | None], *, may_send: bool) -> Callable[[Invocation], None] | None:
