@@ -10,9 +10,8 @@ from emulator.check.azure_offers import AS_OF, PLANS
 from emulator.check.findings import Finding
 from emulator.check.functions import Declared, declarations_of
 from emulator.check.json_lines import line_of_member
-from emulator.check.requirements import FILE_NAME as REQUIREMENTS
 from emulator.check.resolving import constant_text
-from emulator.check.sources import AppSources
+from emulator.check.sources import REQUIREMENTS, AppSources
 from emulator.config import hostjson, settings
 from emulator.config.hostjson import HostOptions
 from emulator.config.settings import Settings

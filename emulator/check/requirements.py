@@ -11,10 +11,8 @@ from typing import Final
 from emulator.check.azure_offers import AS_OF, MISPLACED_PACKAGES, PYTHON_VERSIONS
 from emulator.check.findings import Finding, unreadable_file
 from emulator.check.imported_packages import imported_packages, normalized, with_dependencies
-from emulator.check.sources import AppSources
-from emulator.regular_files import read_regular_text
+from emulator.check.sources import REQUIREMENTS, AppSources
 
-FILE_NAME: Final = "requirements.txt"
 # Other files in which projects list their packages. The packages in them are not judged.
 _OTHER_LISTS: Final = ("pyproject.toml", "Pipfile", "poetry.lock", "uv.lock", "setup.py", "environment.yml")
 
@@ -57,33 +55,32 @@ def python_findings(version: tuple[int, int], today: date) -> Iterator[Finding]:
         text = f"Azure Functions supported Python {shown} until {known.supported_until}. Use one of: {offered}."
     else:
         return
-    yield Finding("AZ601", FILE_NAME, 1, 0, text)
+    yield Finding("AZ601", REQUIREMENTS, 1, 0, text)
 
 
 def requirement_findings(sources: AppSources) -> Iterator[Finding]:
     """Yield findings about requirements.txt, and about imported packages that it lacks."""
     imported = imported_packages(sources)
     try:
-        lines = read_regular_text(sources.root / FILE_NAME, errors="replace").split("\n")
+        requirements = read_requirements(sources.requirement_lines)
     except FileNotFoundError:
         if imported and not any((sources.root / name).is_file() for name in _OTHER_LISTS):
             names = ", ".join(sorted(imported))
-            text = f"There is no {FILE_NAME}, so Azure installs nothing that the app imports: {names}. Create it."
-            yield Finding("AZ602", FILE_NAME, 1, 0, text)
+            text = f"There is no {REQUIREMENTS}, so Azure installs nothing that the app imports: {names}. Create it."
+            yield Finding("AZ602", REQUIREMENTS, 1, 0, text)
         return
     except OSError as error:
-        yield unreadable_file(FILE_NAME, error)
+        yield unreadable_file(REQUIREMENTS, error)
         return
-    requirements = read_requirements(lines)
     for each in requirements:
         if (reason := MISPLACED_PACKAGES.get(each.name)) is not None:
-            yield Finding("AZ604", FILE_NAME, each.line, 1, f"Remove {each.name} from {FILE_NAME}. {reason}")
+            yield Finding("AZ604", REQUIREMENTS, each.line, 1, f"Remove {each.name} from {REQUIREMENTS}. {reason}")
         elif _LOCAL.match(each.text):
             text = (
                 f"'{each.text}' is a path of this machine, which Azure cannot install. Copy the code into the app, or "
                 "list a published package."
             )
-            yield Finding("AZ605", FILE_NAME, each.line, 1, text)
+            yield Finding("AZ605", REQUIREMENTS, each.line, 1, text)
     # What other files, paths and URLs install is not known.
     if any(not each.name and not each.text.startswith("--") for each in requirements):
         return
@@ -95,14 +92,14 @@ def requirement_findings(sources: AppSources) -> Iterator[Finding]:
     # Without the packages themselves it is not known what they need.
     for package in sorted(missing.difference(listed)) if listed is not None else ():
         source, node = imported[package]
-        text = f"The app imports a module of {package}, which {FILE_NAME} does not list. Add it there."
+        text = f"The app imports a module of {package}, which {REQUIREMENTS} does not list. Add it there."
         yield source.finding("AZ603", node, text)
 
 
 def requirements_of(sources: AppSources) -> list[Requirement]:
     """Return the requirements of the app; none without the file, which another rule reports."""
     try:
-        return read_requirements(read_regular_text(sources.root / FILE_NAME, errors="replace").split("\n"))
+        return read_requirements(sources.requirement_lines)
     except OSError:
         return []
 

@@ -11,8 +11,9 @@ from typing import Final, Literal
 
 from emulator.check.azure_offers import SDK_MEMBERS
 from emulator.check.findings import Finding
-from emulator.check.requirements import FILE_NAME, requirements_of
+from emulator.check.requirements import requirements_of
 from emulator.check.resolving import Scope
+from emulator.check.sources import REQUIREMENTS
 from emulator.check.syntax import own_nodes
 
 PACKAGE: Final = "azure-functions-durable"
@@ -55,7 +56,7 @@ def member_findings(scope: Scope, variables: Collection[str], owner: Owner) -> I
             yield scope.source.finding("AZ311", node, text)
         elif since is not None and not all(_reaches(requirement, _version(since)) for requirement in requirements):
             text = (
-                f"{variable}.{name} needs {PACKAGE} {since}, and {FILE_NAME} allows only older releases. Raise the "
+                f"{variable}.{name} needs {PACKAGE} {since}, and {REQUIREMENTS} allows only older releases. Raise the "
                 "version there."
             )
             yield scope.source.finding("AZ312", node, text)

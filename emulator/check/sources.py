@@ -15,8 +15,10 @@ from warnings import catch_warnings, simplefilter
 from emulator.check.findings import Finding, unreadable_file
 from emulator.check.syntax import statements_of_module
 from emulator.config.source_scan import imported_files
+from emulator.regular_files import read_regular_text
 
 # More files than a function app has.
+REQUIREMENTS = "requirements.txt"
 _MAX_FILES = 1000
 
 
@@ -90,6 +92,11 @@ class AppSources:
     root: Path
     files: Sequence[SourceFile]
     broken: Sequence[Finding]
+
+    @cached_property
+    def requirement_lines(self) -> Sequence[str]:
+        """The lines of requirements.txt. Raises OSError."""
+        return read_regular_text(self.root / REQUIREMENTS, errors="replace").split("\n")
 
     @cached_property
     def modules(self) -> Mapping[str, SourceFile]:
