@@ -20,7 +20,7 @@ from typing import Final
 from emulator import bound_json as json
 from emulator.config.start import Configuration
 from emulator.private_files import make_private_folder, owner_only
-from emulator.process.predecessor import PORTS_FOLDER
+from emulator.process.predecessor import PORTS_FOLDER, alive_lock_file, record_file
 from emulator.regular_files import read_regular_text
 from emulator.storage.file_lock import try_lock
 from emulator.storage.gitignore import hide_from_git
@@ -50,7 +50,7 @@ class HostRecord:
 def recorded_host(configuration: Configuration, *, port: int, started_at: datetime) -> Iterator[None]:
     """Record a host while entered. `port`: the bound port."""
     root = configuration.root
-    path = root / PORTS_FOLDER / f"{port}.json"
+    path = record_file(root, port)
     content = {
         "port": port,
         "address": configuration.address,
@@ -66,7 +66,7 @@ def recorded_host(configuration: Configuration, *, port: int, started_at: dateti
             # that moment. Without the lock, no command would find this host.
             for _ in range(_LOCK_ATTEMPTS):
                 with ExitStack() as attempt:
-                    if attempt.enter_context(try_lock(_lock_file(path))) is not None:
+                    if attempt.enter_context(try_lock(alive_lock_file(path))) is not None:
                         stack.enter_context(attempt.pop_all())
                         break
                 time.sleep(_PAUSE_SECONDS)
@@ -82,11 +82,7 @@ def recorded_host(configuration: Configuration, *, port: int, started_at: dateti
                 path.unlink(missing_ok=True)
     # Only one host has the port, so no other one locks a file of this name at the same time.
     with suppress(OSError):
-        _lock_file(path).unlink(missing_ok=True)
-
-
-def _lock_file(record: Path) -> Path:
-    return record.with_suffix(".alive")
+        alive_lock_file(path).unlink(missing_ok=True)
 
 
 def recorded_hosts(root: Path) -> list[HostRecord]:
@@ -104,7 +100,7 @@ def recorded_hosts(root: Path) -> list[HostRecord]:
                 continue
             is_alive = False
             # OSError: this user must not write into the folder.
-            with suppress(OSError), try_lock(_lock_file(path)) as lock:
+            with suppress(OSError), try_lock(alive_lock_file(path)) as lock:
                 is_alive = lock is None
             records.append(
                 HostRecord(

@@ -55,12 +55,12 @@ async def wait_for_predecessor(app: Path, address: str, port: int, clock: Clock)
 
 def _left_port_in_use(app: Path, address: str, port: int) -> bool:
     """Return whether a host of the app was killed on this port, and the port is still in use."""
-    record = app / PORTS_FOLDER / f"{port}.json"
+    record = record_file(app, port)
     try:
         # A host that stops removes its record, and one that runs holds this lock.
         if not port or not record.exists():
             return False
-        with try_lock(record.with_suffix(".alive")) as lock:
+        with try_lock(alive_lock_file(record)) as lock:
             if lock is None:
                 return False
         for listener in listening_sockets(address, port):
@@ -70,6 +70,16 @@ def _left_port_in_use(app: Path, address: str, port: int) -> bool:
     except PortUnavailable as error:
         return error.in_use
     return False
+
+
+def record_file(app: Path, port: int) -> Path:
+    """Return the file with the record of the app's host at a port; see `host_record`."""
+    return app / PORTS_FOLDER / f"{port}.json"
+
+
+def alive_lock_file(record: Path) -> Path:
+    """Return the file that a host keeps locked while its record is true."""
+    return record.with_suffix(".alive")
 
 
 @contextmanager
