@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 
 from emulator.durable.core.decisions import Decision
@@ -89,12 +90,10 @@ class EntityRunner:
                 for request in batch.operations
             ],
         )
-        spans, executor, traced = self._services.spans, self._services.executor, None
-        if spans is None:
-            result = await executor.operate(call)
-        else:
-            with spans.operations(entity, batch.operations) as traced:
-                result = await executor.operate(call)
+        spans = self._services.spans
+        with nullcontext() if spans is None else spans.operations(entity, batch.operations) as traced:
+            result = await self._services.executor.operate(call)
+            if traced is not None:
                 traced.results = result.results
         self._services.lifecycle.entities.operations_ended(call, result)
         signals = []
