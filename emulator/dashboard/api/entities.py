@@ -68,7 +68,7 @@ class _Entities:
         entity_id = EntityId.parse(call.request.query.get("id", ""))
         if entity_id is None:
             raise ApiError(400, "The parameter id must be the id of an entity, such as @counter@key.")
-        status = await self._hub.reader.status(entity_id.instance_id)
+        status = await self._hub.reader.tables.status(entity_id.instance_id)
         if status is None:
             raise ApiError(404, f'There is no entity with the id "{entity_id.instance_id}" in this task hub.')
         return json_response({**_members(status, _WHOLE_STATE_LIMIT), "now": utc_text(self._parts.clock.now())})

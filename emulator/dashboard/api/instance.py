@@ -231,8 +231,8 @@ class _Instance:
             raise _not_found(instance_id)
         return json_response(
             {
-                "instancesTable": self._hub.reader.instances.name,
-                "historyTable": self._hub.reader.history_table.name,
+                "instancesTable": self._hub.reader.tables.instance_rows.name,
+                "historyTable": self._hub.reader.tables.history_rows.name,
                 "status": None if status is None else _row_members(status),
                 "history": [_row_members(row) for row in history],
                 "isCut": has_more,
@@ -261,7 +261,7 @@ class _Instance:
         )
 
     async def _status(self, instance_id: str) -> InstanceStatus:
-        status = await self._hub.reader.status(instance_id)
+        status = await self._hub.reader.tables.status(instance_id)
         if status is None:
             raise _not_found(instance_id)
         return status

@@ -96,7 +96,7 @@ class _Instances:
 
         async def batches() -> AsyncIterator[list[Mapping[str, Any]]]:
             yield []
-            async for found in search_payloads(self._hub.reader.instances, text, selection):
+            async for found in search_payloads(self._hub.reader.tables.instance_rows, text, selection):
                 yield [
                     *({"match": entry_members(entry), "place": place} for entry, place in found.matches),
                     {"searched": found.searched, "ended": found.ended},

@@ -9,7 +9,6 @@ from emulator.clock import Clock
 from emulator.durable.azurestorage.names import escape_key
 from emulator.durable.azurestorage.tracking.hub_tables import HubTables
 from emulator.durable.core.events import HistoryEvent
-from emulator.durable.hub import InstanceStatus
 from emulator.durable.options import DurableTaskOptions
 from emulator.storage.filters import eq
 from emulator.storage.paging import query_rows
@@ -17,28 +16,19 @@ from emulator.storage.port import NotFound, Row, StorageAccount
 
 
 class HubReader:
-    """Reads one task hub. `account`: see `HubTables`. `tables`: for what no other view of a page needs.
-
-    `instances`, `history_table`: the tables themselves, which may not exist.
-    """
+    """Reads one task hub. `account`: see `HubTables`. `tables`: for what no other view of a page needs."""
 
     def __init__(self, options: DurableTaskOptions, account: StorageAccount, clock: Clock) -> None:
         fetch_large = options.storage_provider.fetch_large_messages_automatically
         self.tables = HubTables(options, account, clock, fetch_large=fetch_large)
-        self.instances = self.tables.instance_rows
-        self.history_table = self.tables.history_rows
         # The history that was read last, with its instance and the ETag of the status row before the reading.
         self._last: tuple[str, str | None, Sequence[HistoryEvent]] = ("", None, ())
         self._reading = asyncio.Lock()
 
-    async def status(self, instance_id: str) -> InstanceStatus | None:
-        """Return the status row with input and output; None: there is no such instance."""
-        return await self.tables.status(instance_id)
-
     async def row_etag(self, instance_id: str) -> str | None:
         """Return the ETag of the status row, which changes with every episode; None: there is no such instance."""
         try:
-            row = await self.instances.read(escape_key(instance_id), "", select=["RuntimeStatus"])
+            row = await self.tables.instance_rows.read(escape_key(instance_id), "", select=["RuntimeStatus"])
         except NotFound:
             return None
         return row.etag
@@ -61,12 +51,12 @@ class HubReader:
         """Return the status row, up to `limit` rows of the history as stored, and whether there are more."""
         key = escape_key(instance_id)
         try:
-            status: Row | None = await self.instances.read(key, "")
+            status: Row | None = await self.tables.instance_rows.read(key, "")
         except NotFound:
             status = None
         rows: list[Row] = []
         try:
-            async for row in query_rows(self.history_table, eq("PartitionKey", key)):
+            async for row in query_rows(self.tables.history_rows, eq("PartitionKey", key)):
                 if len(rows) == limit:
                     return status, rows, True
                 rows.append(row)

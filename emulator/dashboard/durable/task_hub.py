@@ -43,7 +43,7 @@ class DashboardHub:
         """The index of all orchestrations, which is read at its first use. Raises ConnectionNotConfigured."""
         # Emulated storage has one clock, so no row can get an older time than one that was seen.
         overlap = timedelta(0) if self.is_local else CLOCK_DIFFERENCE
-        return InstanceIndex(self.reader.instances, self._parts.clock, overlap=overlap)
+        return InstanceIndex(self.reader.tables.instance_rows, self._parts.clock, overlap=overlap)
 
     @property
     def is_local(self) -> bool:
